@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The module order below is the architecture: a module may import only modules that stand above it.
+// docs/architecture.md explains each of them; docs/dependencies.md gives the reason for each package.
+
+#if arch(x86_64)
+    // CRC32, MOVBE, BMI2: every server since 2013. Needed while compiling every module, because the
+    // instructions sit in inline C functions that are inlined into Swift.
+    let cpu = ["-Xcc", "-march=x86-64-v3"]
+#else
+    let cpu = ["-Xcc", "-march=armv8-a+crc"]
+#endif
+
+let common: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .unsafeFlags(cpu),
+    // The packet path works on raw memory owned by one thread; dynamic exclusivity checks would cost a
+    // runtime call for each access to a class property. Debug builds, and so the tests, keep them.
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: common)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: common)
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: common)
+}
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+
+let package = Package(
+    name: "weft",
+    products: [
+        .executable(name: "weftd", targets: ["weftd"]),
+        .executable(name: "weftctl", targets: ["weftctl"]),
+        .executable(name: "weft-replay", targets: ["weft-replay"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        .target(name: "CLinux", cSettings: [.unsafeFlags(["-march=x86-64-v3"])], linkerSettings: [.linkedLibrary("pcap")]),
+        module("Base", ["CLinux"]),
+        module("Memory", ["CLinux", "Base"]),
+        module("Wire", ["CLinux", "Base"]),
+        module("Flow", ["CLinux", "Base", "Memory", "Wire"]),
+        module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
+        module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
+        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions"]),
+        module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline"]),
+        module("Ports", ["CLinux", "Base", "Memory", logging]),
+        module(
+            "Dataplane",
+            ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports", logging]),
+        module("Control", ["CLinux", "Base", "Flow", "Pipeline", "Ports", "Dataplane", logging, yams, nio, nioPosix]),
+        program("weftd", ["Control", "Dataplane", "Base", argumentParser, logging]),
+        program("weftctl", ["Control", "Base", argumentParser]),
+        program("weft-replay", ["Control", "Dataplane", "Base", argumentParser, logging]),
+    ]
+)

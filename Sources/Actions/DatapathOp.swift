@@ -1,0 +1,60 @@
+import Base
+
+/// One step of a datapath program: what the translator writes down and the executor carries out.
+///
+/// A program is an array of 64-bit words. Each op starts with a head word
+///
+///     | opcode 8 | flags 8 | words of operands 16 | immediate 32 |
+///
+/// followed by its operands. A program is a straight line: `clone` runs its body on a copy of the packet and goes on
+/// with the original behind it; `checkLength` has two bodies. A program ends where its words end. Reading it
+/// needs no allocation and no decoding table. `Program+Format.swift` prints it as `ovs-dpctl` would.
+///
+/// Masked sets carry (value, mask) pairs: bits outside the mask keep what the frame has. Which headers a
+/// frame has was decided by the translator from the key; an executor that finds the bytes missing (a frame cut short)
+/// drops it as `malformedRewrite`.
+public enum DatapathOp: UInt8, Sendable {
+    /// imm: `PortIndex`. Sends a copy as the packet stands now.
+    case output = 1
+    /// imm: `DropReason`. Names why nothing (more) is sent; ends the program.
+    case drop
+    /// Operands: dst value, dst mask, src value, src mask (48 bits each).
+    case setEthernet
+    /// imm: TPID << 16 | TCI (CFI bit set, as in the key; it goes out as 0 unless DEI was there: see `Slot.vlanTCI`).
+    case pushVLAN
+    case popVLAN
+    /// imm: label stack entry. Operand: EtherType. Pushes in front of the network header.
+    case pushMPLS
+    /// imm: EtherType of what is below.
+    case popMPLS
+    /// imm: whole new outermost label stack entry.
+    case setMPLS
+    /// Operands: src<<32|dst value, mask; tos<<8|ttl value, mask.
+    case setIPv4
+    /// Operands: src hi, lo, mask hi, lo; dst hi, lo, mask hi, lo; label<<16|tc<<8|hop limit value, mask.
+    case setIPv6
+    /// imm: src port << 16 | dst port; operand: mask likewise. TCP, UDP or SCTP by IP protocol in flags.
+    case setPorts
+    /// imm: type << 8 | code; operand: mask likewise. ICMP and ICMPv6.
+    case setICMP
+    /// imm: operation (16 bit). Operands: spa<<32|tpa value, mask; sha value, mask; tha value, mask; op mask.
+    case setARP
+    /// Operands: target hi, lo, mask hi, lo; sll value, mask; tll value, mask. Writes the options that are there.
+    case setND
+    /// Operands: reserved value << 32 | options type value << 8..., mask likewise.
+    case setNDExtensions
+    /// imm: bytes. The next `output` sends at most so many.
+    case truncate
+    /// imm: words of the body that follows. Runs it on a copy.
+    case clone
+    /// imm: threshold in bytes (frame without L2 pad). Operand: words of `larger` body << 32 | words of the other.
+    case checkLength
+    /// imm: queue id; flags 1: back to default.
+    case setQueue
+    /// imm: value. Operand: mask.
+    case setMark
+    /// imm: value of the datapath hash to compute (symmetric L4) and basis.
+    case hash
+    /// imm: reason. A frame for a controller that is not there: counted, nothing sent.
+    case controller
+}

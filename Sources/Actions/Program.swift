@@ -1,0 +1,62 @@
+import Base
+
+/// Builds a datapath program. Kept by the translator and emptied for each packet, so its storage is reused.
+public struct ProgramBuilder: Sendable {
+    public private(set) var words: [UInt64] = []
+
+    public init() { words.reserveCapacity(256) }
+
+    public mutating func removeAll() { words.removeAll(keepingCapacity: true) }
+
+    public var isEmpty: Bool { words.isEmpty }
+
+    @inlinable public static func head(_ op: DatapathOp, flags: UInt8 = 0, operands: Int = 0, immediate: UInt32 = 0)
+        -> UInt64
+    {
+        UInt64(op.rawValue) &<< 56 | UInt64(flags) &<< 48 | UInt64(operands) &<< 32 | UInt64(immediate)
+    }
+
+    public mutating func append(_ op: DatapathOp, immediate: UInt32 = 0, flags: UInt8 = 0) {
+        words.append(Self.head(op, flags: flags, immediate: immediate))
+    }
+
+    public mutating func append(_ op: DatapathOp, immediate: UInt32 = 0, flags: UInt8 = 0, _ operands: UInt64...) {
+        words.append(Self.head(op, flags: flags, operands: operands.count, immediate: immediate))
+        words.append(contentsOf: operands)
+    }
+
+    /// Opens a body (of `clone`); close it with `end`.
+    public mutating func beginClone() -> Int {
+        words.append(Self.head(.clone))
+        return words.count - 1
+    }
+
+    public mutating func endClone(_ start: Int) {
+        words[start] = Self.head(.clone, immediate: UInt32(words.count - 1 - start))
+    }
+
+    public mutating func truncate(to count: Int) { words.removeLast(words.count - count) }
+}
+
+/// A step of a program under inspection.
+public struct ProgramStep {
+    public let op: DatapathOp
+    public let flags: UInt8
+    public let immediate: UInt32
+    /// Index of the first operand.
+    public let operands: Int
+    /// Index of the next step.
+    public let next: Int
+}
+
+extension ProgramStep {
+    /// The step at `index`, nil behind the end.
+    public init?(_ words: UnsafePointer<UInt64>, count: Int, at index: Int) {
+        guard index < count, let op = DatapathOp(rawValue: UInt8(words[index] >> 56)) else { return nil }
+        self.op = op
+        flags = UInt8(truncatingIfNeeded: words[index] >> 48)
+        immediate = UInt32(truncatingIfNeeded: words[index])
+        operands = index + 1
+        next = index + 1 + Int(UInt16(truncatingIfNeeded: words[index] >> 32))
+    }
+}

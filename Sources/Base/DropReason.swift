@@ -1,0 +1,50 @@
+/// Why a frame went no further. Every frame that is received is sent, consumed or dropped with one of these,
+/// so `received = sent + consumed + Σ drops` holds at any quiet moment.
+///
+/// The raw value indexes counter arrays; the text is what `drops`, `trace`, `weft-replay --json` and the
+/// metrics show. New reasons go to the end.
+public enum DropReason: UInt8, CaseIterable, Sendable {
+    // The rules said so.
+    case ruleDrop
+    case tableMiss
+    case noOutput
+    case inputPortIsOutputPort
+    case controllerAction
+    case actionSetWithoutOutput
+    // Limits of the pipeline (ofproto-dpif-xlate has the same).
+    case resubmitDepth
+    case resubmitCount
+    case stackTooDeep
+    case mplsDepth
+    case vlanDepth
+    case ttlExpired
+    case groupWithoutLiveBucket
+    // The frame itself.
+    case frameTooShort
+    case frameTooLong
+    case malformedRewrite
+    case fragmentPolicy
+    case checksumOffloadImpossible
+    // Switching (`normal`).
+    case vlanNotAllowed
+    case reservedAddress
+    case bridgeLoop
+    case portReceiveDisabled
+    case portForwardDisabled
+    case protectedPort
+    case mirrorOutputPort
+    case macMoveTooOften
+    // Ports and buffers.
+    case portDown
+    case transmitQueueFull
+    case transmitError
+    case exceedsMTU
+    case noBuffer
+    case unknownPort
+    // The dataplane.
+    case translationFailed
+    case meterExceeded
+    case faultInjected
+
+    @inlinable public static var count: Int { 64 }
+}

@@ -1,0 +1,13 @@
+// System headers and inline functions for what C gives and Swift does not: CRC32 and prefetch
+// instructions, memory barriers, ring layouts. Nothing here keeps state; each header holds one concern.
+#pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "cpu.h"
