@@ -7,9 +7,9 @@ import PackageDescription
 #if arch(x86_64)
     // CRC32, MOVBE, BMI2: every server since 2013. Needed while compiling every module, because the
     // instructions sit in inline C functions that are inlined into Swift.
-    let cpu = ["-Xcc", "-march=x86-64-v3"]
+    let architecture = "-march=x86-64-v3"
 #else
-    let cpu = ["-Xcc", "-march=armv8-a+crc"]
+    let architecture = "-march=armv8-a+crc"
 #endif
 
 let common: [SwiftSetting] = [
@@ -17,7 +17,7 @@ let common: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("MemberImportVisibility"),
-    .unsafeFlags(cpu),
+    .unsafeFlags(["-Xcc", architecture]),
     // The packet path works on raw memory owned by one thread; dynamic exclusivity checks would cost a
     // runtime call for each access to a class property. Debug builds, and so the tests, keep them.
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
@@ -55,7 +55,7 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        .target(name: "CLinux", cSettings: [.unsafeFlags(["-march=x86-64-v3"])], linkerSettings: [.linkedLibrary("pcap")]),
+        .target(name: "CLinux", cSettings: [.unsafeFlags([architecture])], linkerSettings: [.linkedLibrary("pcap")]),
         module("Base", ["CLinux"]),
         module("Memory", ["CLinux", "Base"]),
         module("Wire", ["CLinux", "Base"]),

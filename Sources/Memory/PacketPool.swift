@@ -32,7 +32,7 @@ public struct PacketPool: ~Copyable {
         self.largeTotal = largeTotal
         byteCount = smallTotal * Self.smallSize + largeTotal * Self.largeSize
         guard let memory = Self.map(byteCount) else {
-            fatalError("mmap of \(byteCount) bytes of packet buffers: \(String(cString: strerror(errno)))")
+            fatalError("mmap of \(byteCount) bytes of packet buffers: \(String(cString: strerror(weft_errno())))")
         }
         self.memory = memory
         small = .allocate(capacity: smallTotal)

@@ -10,4 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "atomics.h"
 #include "cpu.h"
+#include "errno_value.h"

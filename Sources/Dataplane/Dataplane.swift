@@ -1,0 +1,1 @@
+// Dataplane: see docs/architecture.md.

@@ -1,0 +1,1 @@
+// FlowCache: see docs/architecture.md.

@@ -1,0 +1,6 @@
+import Base
+
+/// The MAC learning table (FDB) of one bridge.
+public final class StationTable: @unchecked Sendable {
+    public init() {}
+}

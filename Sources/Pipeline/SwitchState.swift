@@ -1,0 +1,81 @@
+import Base
+import Flow
+
+/// Everything that translation reads: bridges, ports, flow tables, groups, settings.
+///
+/// There are two copies, kept equal by `LeftRight`: workers read one while the control thread changes the other, then
+/// they swap and the change is applied a second time. So a reader never waits, never sees half a change, and the
+/// data structures inside need no synchronisation of their own. Objects shared by both copies (`Rule`,
+/// `Group`, `StationTable`, `Counters`) are immutable or thread safe.
+public final class SwitchState {
+    /// By bridge number; nil where one was deleted.
+    public var bridges: [BridgeState?] = []
+    /// By `PortIndex`; nil where there is none.
+    public var ports: [PortState?] = [nil]
+    public var settings = SwitchSettings()
+
+    public init() {}
+
+    public func bridge(named name: String) -> BridgeState? { bridges.first { $0?.name == name } ?? nil }
+
+    @inlinable public func port(_ index: PortIndex) -> PortState? {
+        index.rawValue < ports.count ? ports[Int(index.rawValue)] : nil
+    }
+}
+
+/// Settings of the whole switch, named as in Open_vSwitch:other_config.
+public struct SwitchSettings: Sendable, Equatable {
+    /// VLAN tags that are looked behind; OVS's default is 1, at most 2.
+    public var vlanLimit = 1
+    public init() {}
+}
+
+public final class BridgeState {
+    public enum FailMode: Sendable { case standalone, secure }
+    public enum FragmentMode: Sendable { case normal, drop, nxMatch }
+
+    public let number: Int
+    public let name: String
+    public var datapathID: UInt64 = 0
+    public var hardwareAddress: UInt64 = 0
+    public var failMode = FailMode.standalone
+    public var fragments = FragmentMode.normal
+    /// Ports by OpenFlow number.
+    public var ports: [PortNumber: PortIndex] = [:]
+    /// 255 tables, 0 to 254; made when first used.
+    public var tables: [FlowTable?] = Array(repeating: nil, count: 255)
+    public var groups: [UInt32: Group] = [:]
+    public var mirrors: [Mirror] = []
+    /// Learned MAC addresses; shared by both copies.
+    public let stations: StationTable
+    /// `other_config:forward-bpdu`.
+    public var forwardBPDU = false
+    /// `flood_vlans`: VLANs in which nothing is learned and everything is flooded.
+    public var floodVLANs: Set<UInt16> = []
+
+    public init(number: Int, name: String, stations: StationTable) {
+        self.number = number
+        self.name = name
+        self.stations = stations
+    }
+}
+
+/// A mirror of a bridge, as OVS's Mirror table has it.
+public struct Mirror: Sendable, Equatable {
+    public var name: String
+    public var selectAll = false
+    public var selectSource: Set<PortIndex> = []
+    public var selectDestination: Set<PortIndex> = []
+    /// Empty selects every VLAN.
+    public var selectVLANs: Set<UInt16> = []
+    public var outputPort: PortIndex?
+    public var outputVLAN: UInt16?
+    /// Bytes; 0 sends whole frames.
+    public var snapLength = 0
+    public var counter: CounterHandle
+
+    public init(name: String, counter: CounterHandle) {
+        self.name = name
+        self.counter = counter
+    }
+}

@@ -1,0 +1,1 @@
+// Ports: see docs/architecture.md.
