@@ -8,26 +8,27 @@ import Base
 ///
 /// followed by its operands. A program is a straight line: `clone` runs its body on a copy of the packet and goes on
 /// with the original behind it; `checkLength` has two bodies. A program ends where its words end. Reading it
-/// needs no allocation and no decoding table. `Program+Format.swift` prints it as `ovs-dpctl` would.
+/// needs no allocation and no decoding table. `ProgramBuilder` has one function for each op and is the only place
+/// that packs operands; `Program+Format.swift` prints a program as `ovs-dpctl` would.
 ///
-/// Masked sets carry (value, mask) pairs: bits outside the mask keep what the frame has. Which headers a
-/// frame has was decided by the translator from the key; an executor that finds the bytes missing (a frame cut short)
-/// drops it as `malformedRewrite`.
+/// Masked sets carry (value, mask) pairs: bits outside the mask keep what the frame has. Values have no bits outside
+/// their mask. Which headers a frame has was decided by the translator from the key; an executor that finds the bytes
+/// missing (a frame cut short) drops it as `malformedRewrite`.
 public enum DatapathOp: UInt8, Sendable {
     /// imm: `PortIndex`. Sends a copy as the packet stands now.
     case output = 1
-    /// imm: `DropReason`. Names why nothing (more) is sent; ends the program.
+    /// imm: `DropReason`. Names why nothing (more) is sent; ends the program (or the body it stands in).
     case drop
     /// Operands: dst value, dst mask, src value, src mask (48 bits each).
     case setEthernet
-    /// imm: TPID << 16 | TCI (CFI bit set, as in the key; it goes out as 0 unless DEI was there: see `Slot.vlanTCI`).
+    /// imm: TPID << 16 | TCI. The CFI bit of the TCI only says that there is a tag, as in the key: it goes out as 0.
     case pushVLAN
     case popVLAN
-    /// imm: label stack entry. Operand: EtherType. Pushes in front of the network header.
+    /// imm: label stack entry. Operand: EtherType. Pushes in front of the network header, or of the outermost entry.
     case pushMPLS
     /// imm: EtherType of what is below.
     case popMPLS
-    /// imm: whole new outermost label stack entry.
+    /// imm: outermost label stack entry. Operand: mask.
     case setMPLS
     /// Operands: src<<32|dst value, mask; tos<<8|ttl value, mask.
     case setIPv4
@@ -35,25 +36,26 @@ public enum DatapathOp: UInt8, Sendable {
     case setIPv6
     /// imm: src port << 16 | dst port; operand: mask likewise. TCP, UDP or SCTP by IP protocol in flags.
     case setPorts
-    /// imm: type << 8 | code; operand: mask likewise. ICMP and ICMPv6.
+    /// imm: type << 8 | code; operand: mask likewise. ICMP or ICMPv6 by IP protocol in flags.
     case setICMP
     /// imm: operation (16 bit). Operands: spa<<32|tpa value, mask; sha value, mask; tha value, mask; op mask.
     case setARP
-    /// Operands: target hi, lo, mask hi, lo; sll value, mask; tll value, mask. Writes the options that are there.
+    /// Operands: target hi, lo, mask hi, lo; sll value, mask; tll value, mask. Writes the option that is there.
     case setND
-    /// Operands: reserved value << 32 | options type value << 8..., mask likewise.
+    /// Operands: reserved << 32 | options type << 8 value, mask.
     case setNDExtensions
     /// imm: bytes. The next `output` sends at most so many.
     case truncate
     /// imm: words of the body that follows. Runs it on a copy.
     case clone
-    /// imm: threshold in bytes (frame without L2 pad). Operand: words of `larger` body << 32 | words of the other.
+    /// imm: threshold in bytes (frame without L2 pad). Operand: words of the body for larger frames << 32 | words of
+    /// the other body; both follow, in this order. The body runs on a copy, like that of `clone`.
     case checkLength
     /// imm: queue id; flags 1: back to default.
     case setQueue
     /// imm: value. Operand: mask.
     case setMark
-    /// imm: value of the datapath hash to compute (symmetric L4) and basis.
+    /// imm: basis. flags: 0 five-tuple, 1 symmetric layer 3 and 4. Leaves the result in the packet's `hash`.
     case hash
     /// imm: reason. A frame for a controller that is not there: counted, nothing sent.
     case controller

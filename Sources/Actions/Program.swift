@@ -2,7 +2,7 @@ import Base
 
 /// Builds a datapath program. Kept by the translator and emptied for each packet, so its storage is reused.
 public struct ProgramBuilder: Sendable {
-    public private(set) var words: [UInt64] = []
+    public internal(set) var words: [UInt64] = []
 
     public init() { words.reserveCapacity(256) }
 
