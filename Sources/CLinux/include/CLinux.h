@@ -13,3 +13,4 @@
 #include "atomics.h"
 #include "cpu.h"
 #include "errno_value.h"
+#include "files.h"
