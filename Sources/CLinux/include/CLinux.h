@@ -14,3 +14,4 @@
 #include "cpu.h"
 #include "errno_value.h"
 #include "files.h"
+#include "memory.h"

@@ -1,0 +1,214 @@
+import Actions
+import CLinux
+import Flow
+import Memory
+import Pipeline
+
+/// What the megaflow table has for a packet that the first look did not resolve.
+public enum MegaflowStatus: Equatable, Sendable {
+    case absent
+    /// An earlier packet of the burst brought it in: it has been counted and its block is set.
+    case current
+    /// It stems from an older configuration: `confirm` it or `replace` it. Carries its number, the generation it was last
+    /// known to hold for, and what it depends on.
+    case suspect(flow: UInt32, since: UInt64, dependencies: Dependencies)
+}
+
+extension FlowCache {
+    /// Second look at an unresolved packet, in order of arrival.
+    public mutating func status(_ i: Int, now: UInt64) -> MegaflowStatus {
+        guard configuration.levels != .none else { return .absent }
+        let key = UnsafePointer(burst.key(i))
+        let found = findMegaflow(key)
+        guard found != UInt32.max else { return .absent }
+        let flow = records + Int(found)
+        guard flow.pointee.generation == generation else {
+            guard let block = flow.pointee.block else { return .absent }
+            return .suspect(
+                flow: found, since: flow.pointee.generation, dependencies: ActionBlock(block).dependencies)
+        }
+        statistics.megaflowHits &+= 1
+        serve(i, found, now: now)
+        return .current
+    }
+
+    /// The suspect megaflow holds for the present configuration too: stamps it and serves the packet from it.
+    public mutating func confirm(_ i: Int, flow: UInt32, now: UInt64) {
+        records[Int(flow)].generation = generation
+        statistics.revalidated &+= 1
+        statistics.megaflowHits &+= 1
+        serve(i, flow, now: now)
+    }
+
+    /// Whether a new translation says of the suspect megaflow just what it says already.
+    public func holds(_ flow: UInt32, _ translation: borrowing Translation) -> Bool {
+        let record = records + Int(flow)
+        guard translation.isCacheable, let block = record.pointee.block else { return false }
+        let tuple = tuples + Int(record.pointee.tuple)
+        return tuple.pointee.maskHash == Self.maskHash(translation.mask)
+            && tuple.pointee.mask() == translation.mask && ActionBlock(block).equals(translation)
+    }
+
+    private mutating func serve(_ i: Int, _ found: UInt32, now: UInt64) {
+        let flow = records + Int(found)
+        Self.account(flow, burst.packets[i], now)
+        burst.blocks[i] = flow.pointee.block
+        if configuration.levels == .all, tupleCount > FlowCacheLimits.directTupleLimit {
+            remember(burst.key(i), Self.hash(burst.key(i), isExtended: burst.extended[i]), found)
+        }
+    }
+
+    /// Takes a translation in and serves packet `i` from it; the packet is counted. A result that holds for one packet
+    /// only, or that the caches have no room for, is credited at once and kept until the burst ends.
+    public mutating func install(
+        _ i: Int, _ translation: borrowing Translation, now: UInt64, stations: (Credit, UInt64) -> Void
+    ) {
+        statistics.misses &+= 1
+        let packet = burst.packets[i]
+        if translation.isCacheable, configuration.levels != .none, let flow = enter(i, translation, now: now, stations) {
+            serve(i, flow, now: now)
+            return
+        }
+        burst.blocks[i] = blocks.transient(translation)?.words
+        for credit in translation.credits {
+            pay(credit, packets: 1, bytes: UInt64(packet.pointee.length), used: now, stations)
+        }
+    }
+
+    private mutating func enter(
+        _ i: Int, _ translation: borrowing Translation, now: UInt64, _ stations: (Credit, UInt64) -> Void
+    ) -> UInt32? {
+        guard let tupleNumber = tuple(for: translation.mask) else { return nil }
+        if flowCount >= configuration.flowLimit { evict(stations) }
+        guard let flow = allocateRecord(), let block = blocks.intern(translation) else { return nil }
+        let key = UnsafePointer(burst.key(i))
+        let tuple = tuples + Int(tupleNumber)
+        let hash = tuple.pointee.hash(key)
+        let records = records
+        guard
+            let slot = tuple.pointee.insert(
+                key, hash: hash, flow: flow, moved: { flow, slot in records[Int(flow)].slot = slot })
+        else {
+            blocks.release(block)
+            freeRecord(flow)
+            return nil
+        }
+        var record = Megaflow()
+        record.serial = nextSerial
+        nextSerial += 1
+        record.block = block.words
+        record.generation = generation
+        record.tuple = UInt32(tupleNumber)
+        record.slot = slot
+        record.hash = hash
+        record.used = now
+        records[Int(flow)] = record
+        accounts[Int(flow)] = MegaflowAccount(created: now)
+        flowCount += 1
+        return flow
+    }
+
+    private mutating func allocateRecord() -> UInt32? {
+        if firstFree != UInt32.max {
+            let flow = firstFree
+            firstFree = accounts[Int(flow)].nextFree
+            return flow
+        }
+        guard Int(recordTop) <= configuration.flowLimit else { return nil }
+        recordTop += 1
+        return recordTop - 1
+    }
+
+    private mutating func freeRecord(_ flow: UInt32) {
+        records[Int(flow)] = Megaflow()
+        accounts[Int(flow)].nextFree = firstFree
+        firstFree = flow
+    }
+
+    static func maskHash(_ mask: borrowing FlowMask) -> UInt64 {
+        var a: UInt64 = 1
+        var b: UInt64 = 2
+        for i in stride(from: 0, to: FlowKey.wordCount, by: 2) {
+            a = weft_crc32(a, mask.bits.words[unchecked: i])
+            b = weft_crc32(b, mask.bits.words[unchecked: i + 1])
+        }
+        return a | b << 32
+    }
+
+    /// The tuple for a mask, made if there is none. Beyond the limit of masks: the tuple that compares everything, which is
+    /// narrower than asked for and therefore right.
+    private mutating func tuple(for mask: borrowing FlowMask) -> Int? {
+        let hash = Self.maskHash(mask)
+        if let number = findTuple(mask, hash) { return number }
+        guard tupleCount >= FlowCacheLimits.maximumTuples - 1 else { return addTuple(mask, hash) }
+        var exactMask = FlowMask()
+        for i in 0..<FlowKey.wordCount where !FlowKey.registerWords.contains(i) { exactMask.bits.words[i] = ~0 }
+        let exactHash = Self.maskHash(exactMask)
+        return findTuple(exactMask, exactHash) ?? addTuple(exactMask, exactHash)
+    }
+
+    private func findTuple(_ mask: borrowing FlowMask, _ hash: UInt64) -> Int? {
+        for rank in 0..<tupleCount {
+            let number = Int(ranking[rank])
+            if tuples[number].maskHash == hash, tuples[number].mask() == mask { return number }
+        }
+        return nil
+    }
+
+    private mutating func addTuple(_ mask: borrowing FlowMask, _ hash: UInt64) -> Int? {
+        guard tupleCount < FlowCacheLimits.maximumTuples, let tuple = Tuple(mask: mask, maskHash: hash) else {
+            return nil
+        }
+        let number: Int
+        if let reused = freeTuples.popLast() {
+            number = Int(reused)
+        } else {
+            number = tupleTop
+            tupleTop += 1
+        }
+        (tuples + number).initialize(to: tuple)
+        ranking[tupleCount] = UInt16(number)
+        tupleCount += 1
+        return number
+    }
+
+    /// Deletes the least recently used of eight megaflows taken at random.
+    private mutating func evict(_ stations: (Credit, UInt64) -> Void) {
+        var victim: UInt32?
+        for _ in 0..<8 {
+            let flow = UInt32(truncatingIfNeeded: nextRandom() >> 32) % max(1, recordTop)
+            guard records[Int(flow)].serial != 0 else { continue }
+            if let best = victim, records[Int(best)].used <= records[Int(flow)].used { continue }
+            victim = flow
+        }
+        guard let victim else { return }
+        statistics.evicted &+= 1
+        delete(victim, stations)
+    }
+
+    /// Takes a megaflow out, what it still owes to the rules paid.
+    public mutating func delete(_ flow: UInt32, _ stations: (Credit, UInt64) -> Void) {
+        settle(flow, stations)
+        let record = records + Int(flow)
+        guard record.pointee.serial != 0, let block = record.pointee.block else { return }
+        tuples[Int(record.pointee.tuple)].remove(record.pointee.slot)
+        blocks.release(ActionBlock(block))
+        freeRecord(flow)
+        flowCount -= 1
+    }
+
+    /// The suspect megaflow no longer holds: out with it.
+    public mutating func invalidate(_ flow: UInt32, _ stations: (Credit, UInt64) -> Void) {
+        statistics.invalidated &+= 1
+        delete(flow, stations)
+    }
+
+    /// No packet of the burst needs its block any more.
+    @inlinable
+    public mutating func endBurst() {
+        if hasDeadBlocks { freeDeadBlocks() }
+    }
+
+    @usableFromInline var hasDeadBlocks: Bool { blocks.hasDead }
+    @usableFromInline mutating func freeDeadBlocks() { blocks.endBurst() }
+}

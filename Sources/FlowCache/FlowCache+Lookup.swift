@@ -1,0 +1,206 @@
+import CLinux
+import Flow
+import Memory
+import Pipeline
+
+extension FlowCache {
+    /// Hash of a key as received, over what tells connections apart: addresses, ports, protocol, tag, port of entry.
+    @inlinable @inline(__always)
+    public static func hash(_ key: UnsafePointer<UInt64>, isExtended: Bool) -> UInt64 {
+        var a = weft_crc32(0x9e37, key[3])
+        var b = weft_crc32(0x79b9, key[4])
+        a = weft_crc32(a, key[0])
+        b = weft_crc32(b, key[1] &>> 16)
+        a = weft_crc32(a, key[2] &>> 16)
+        if isExtended { extendedHash(key, &a, &b) }
+        let h = (a | b &<< 32) &* 0x9e37_79b9_7f4a_7c15
+        return h ^ h &>> 29
+    }
+
+    @inlinable static func extendedHash(_ key: UnsafePointer<UInt64>, _ a: inout UInt64, _ b: inout UInt64) {
+        for i in FlowKey.coreWords..<FlowKey.packetWords {
+            if i & 1 == 0 { a = weft_crc32(a, key[i]) } else { b = weft_crc32(b, key[i]) }
+        }
+    }
+
+    /// Tells the caches which configuration to answer for, before a burst.
+    public mutating func setGeneration(_ generation: UInt64) { self.generation = generation }
+
+    /// Key of packet `i` is extracted: takes note, and asks for the cache lines that its lookup will need.
+    @inlinable @inline(__always)
+    public func prepare(_ i: Int, isExtended: Bool) {
+        burst.extended[i] = isExtended
+        guard tupleCount > FlowCacheLimits.directTupleLimit else { return }
+        let h = Self.hash(burst.key(i), isExtended: isExtended)
+        burst.hashes[i] = h
+        weft_prefetch(exact + Int(h & exactMask) &* Self.exactWords)
+        weft_prefetch(exact + Int(h &>> 32 & exactMask) &* Self.exactWords)
+    }
+
+    /// Looks the burst's first `count` packets up. Those found have their block set and their statistics counted; the
+    /// positions of the others are in `burst.unresolved`, as many as returned.
+    @inlinable
+    public mutating func classify(_ count: Int, now: UInt64) -> Int {
+        if configuration.levels == .none {
+            for i in 0..<count { burst.unresolved[i] = UInt16(truncatingIfNeeded: i) }
+            return count
+        }
+        guard tupleCount > FlowCacheLimits.directTupleLimit, configuration.levels == .all else {
+            return classifyDirectly(count, now: now)
+        }
+        findCandidates(count)
+        var unresolved = 0
+        var hits: UInt64 = 0
+        let generation = self.generation
+        for i in 0..<count {
+            if let entry = burst.candidates[i] {
+                let flow = records + Int(UInt32(truncatingIfNeeded: entry[1] &>> 32))
+                if flow.pointee.serial == entry[7], flow.pointee.generation == generation {
+                    Self.account(flow, burst.packets[i], now)
+                    burst.blocks[i] = flow.pointee.block
+                    hits &+= 1
+                    continue
+                }
+            }
+            if !classifyFurther(i, now: now) {
+                burst.unresolved[unresolved] = UInt16(truncatingIfNeeded: i)
+                unresolved &+= 1
+            }
+        }
+        statistics.exactHits &+= hits
+        return unresolved
+    }
+
+    /// Exact cache, first half: entries whose words agree, their megaflows on the way into the cache.
+    @inlinable @inline(__always)
+    func findCandidates(_ count: Int) {
+        for i in 0..<count {
+            let h = burst.hashes[i]
+            let key = burst.key(i)
+            var entry = exact + Int(h & exactMask) &* Self.exactWords
+            if !matches(entry, key, h) {
+                entry = exact + Int(h &>> 32 & exactMask) &* Self.exactWords
+                guard matches(entry, key, h) else {
+                    burst.candidates[i] = nil
+                    continue
+                }
+            }
+            burst.candidates[i] = entry
+            weft_prefetch_write(records + Int(UInt32(truncatingIfNeeded: entry[1] &>> 32)))
+        }
+    }
+
+    /// Whether an exact-cache entry is this key under its tuple's mask. Only entries of tuples whose mask lies in the
+    /// core words are entered, so comparing those is comparing all.
+    @inlinable @inline(__always)
+    func matches(_ entry: UnsafeMutablePointer<UInt64>, _ key: UnsafePointer<UInt64>, _ hash: UInt64) -> Bool {
+        guard entry[0] == hash else { return false }
+        let tuple = tuples + Int(UInt32(truncatingIfNeeded: entry[1]))
+        let difference =
+            (key[0] & tuple.pointee.core.0 ^ entry[2]) | (key[1] & tuple.pointee.core.1 ^ entry[3])
+            | (key[2] & tuple.pointee.core.2 ^ entry[4]) | (key[3] & tuple.pointee.core.3 ^ entry[5])
+            | (key[4] & tuple.pointee.core.4 ^ entry[6])
+        return difference == 0
+    }
+
+    @inlinable @inline(__always)
+    static func account(_ flow: UnsafeMutablePointer<Megaflow>, _ packet: Packet, _ now: UInt64) {
+        flow.pointee.packets &+= 1
+        flow.pointee.bytes &+= UInt64(packet.pointee.length)
+        flow.pointee.used = now
+    }
+
+    /// Signature cache and megaflow table for one packet that the exact cache does not have.
+    @usableFromInline
+    mutating func classifyFurther(_ i: Int, now: UInt64) -> Bool {
+        let key = UnsafePointer(burst.key(i))
+        let h = burst.hashes[i]
+        if let found = findSignature(key, h) {
+            let flow = records + Int(found)
+            if flow.pointee.generation == generation {
+                statistics.signatureHits &+= 1
+                Self.account(flow, burst.packets[i], now)
+                burst.blocks[i] = flow.pointee.block
+                enterExact(key, h, found)
+                return true
+            }
+        }
+        let found = findMegaflow(key)
+        guard found != UInt32.max else { return false }
+        let flow = records + Int(found)
+        guard flow.pointee.generation == generation else { return false }
+        statistics.megaflowHits &+= 1
+        Self.account(flow, burst.packets[i], now)
+        burst.blocks[i] = flow.pointee.block
+        remember(key, h, found)
+        return true
+    }
+
+    /// Few tuples: straight to them, the caches in front would only cost memory traffic.
+    @inlinable
+    mutating func classifyDirectly(_ count: Int, now: UInt64) -> Int {
+        var unresolved = 0
+        let generation = self.generation
+        for i in 0..<count {
+            let found = findMegaflow(burst.key(i))
+            if found != UInt32.max {
+                let flow = records + Int(found)
+                if flow.pointee.generation == generation {
+                    Self.account(flow, burst.packets[i], now)
+                    burst.blocks[i] = flow.pointee.block
+                    continue
+                }
+            }
+            burst.unresolved[unresolved] = UInt16(truncatingIfNeeded: i)
+            unresolved &+= 1
+        }
+        statistics.megaflowHits &+= UInt64(count &- unresolved)
+        return unresolved
+    }
+
+    /// Number of a megaflow that matches, of whatever generation; `UInt32.max` if there is none.
+    @inlinable @inline(__always)
+    mutating func findMegaflow(_ key: UnsafePointer<UInt64>) -> UInt32 {
+        for rank in 0..<tupleCount {
+            let tuple = tuples + Int(ranking[rank])
+            let found = tuple.pointee.find(key)
+            if found != UInt32.max {
+                tuple.pointee.hits &+= 1
+                statistics.tupleProbes &+= UInt64(truncatingIfNeeded: rank &+ 1)
+                return found
+            }
+        }
+        statistics.tupleProbes &+= UInt64(truncatingIfNeeded: tupleCount)
+        return UInt32.max
+    }
+
+    private func findSignature(_ key: UnsafePointer<UInt64>, _ hash: UInt64) -> UInt32? {
+        let bucket = signatures + Int(hash &>> 16 & signatureMask) &* SignatureBucket.byteCount
+        let signature = SignatureBucket.signature(hash)
+        var next = 0
+        while next < SignatureBucket.entries {
+            let found = SignatureBucket.find(bucket, signature, &next)
+            guard found != UInt32.max else { return nil }
+            let flow = records + Int(found)
+            if flow.pointee.serial != 0, tuples[Int(flow.pointee.tuple)].matches(flow.pointee.slot, key) {
+                return found
+            }
+        }
+        return nil
+    }
+
+    /// Enters a megaflow that was found the long way into both caches in front.
+    mutating func remember(_ key: UnsafePointer<UInt64>, _ hash: UInt64, _ flow: UInt32) {
+        let bucket = signatures + Int(hash &>> 16 & signatureMask) &* SignatureBucket.byteCount
+        SignatureBucket.insert(
+            bucket, SignatureBucket.signature(hash), flow, victim: Int(truncatingIfNeeded: nextRandom() & 7))
+        enterExact(key, hash, flow)
+    }
+
+    mutating func nextRandom() -> UInt64 {
+        random ^= random &<< 13
+        random ^= random &>> 7
+        random ^= random &<< 17
+        return random
+    }
+}

@@ -1,0 +1,106 @@
+import Actions
+import Base
+import CLinux
+import Flow
+import Memory
+import Pipeline
+
+/// What the caches did: read by the control thread while the worker writes, so each is a plain word.
+public struct FlowCacheStatistics: Sendable {
+    public var exactHits: UInt64 = 0
+    public var signatureHits: UInt64 = 0
+    public var megaflowHits: UInt64 = 0
+    public var misses: UInt64 = 0
+    /// Tuples asked for packets that reached the megaflow table.
+    public var tupleProbes: UInt64 = 0
+    /// Megaflows that a change of configuration made suspect, and that were found to hold still.
+    public var revalidated: UInt64 = 0
+    /// ... and that were replaced.
+    public var invalidated: UInt64 = 0
+    public var evicted: UInt64 = 0
+    public var expired: UInt64 = 0
+
+    public init() {}
+}
+
+/// The caches of one worker. See `FlowCacheLimits` for the design.
+public struct FlowCache: ~Copyable {
+    public let configuration: FlowCacheConfiguration
+    public let burst: Burst
+    public var statistics = FlowCacheStatistics()
+
+    @usableFromInline let recordMemory: LineMemory
+    @usableFromInline let exactMemory: LineMemory
+    @usableFromInline let signatureMemory: LineMemory
+    @usableFromInline let records: UnsafeMutablePointer<Megaflow>
+    let accounts: UnsafeMutablePointer<MegaflowAccount>
+    @usableFromInline let exact: UnsafeMutablePointer<UInt64>
+    @usableFromInline let exactMask: UInt64
+    @usableFromInline let signatures: UnsafeMutableRawPointer
+    @usableFromInline let signatureMask: UInt64
+    @usableFromInline let tuples: UnsafeMutablePointer<Tuple>
+    /// Tuple numbers, most hit first.
+    @usableFromInline let ranking: UnsafeMutablePointer<UInt16>
+    @usableFromInline var tupleCount = 0
+    /// Highest tuple number ever used plus one, and the unused ones below.
+    var tupleTop = 0
+    var freeTuples: [UInt16] = []
+    /// Configuration that lookups must answer for.
+    @usableFromInline var generation: UInt64 = 0
+
+    var blocks = BlockStore()
+    let counters: Counters
+    /// Highest record ever used plus one.
+    var recordTop: UInt32 = 0
+    var firstFree = UInt32.max
+    public internal(set) var flowCount = 0
+    var nextSerial: UInt64 = 1
+    var sweepAt: UInt32 = 0
+    var random: UInt64 = 0x2545_f491_4f6c_dd1d
+
+    /// Words an entry of the exact cache: one cache line.
+    @inlinable static var exactWords: Int { 8 }
+
+    public init(_ configuration: FlowCacheConfiguration, counters: Counters) {
+        self.configuration = configuration
+        self.counters = counters
+        burst = Burst()
+        let capacity = configuration.flowLimit + 1
+        recordMemory = LineMemory(
+            byteCount: capacity * (MemoryLayout<Megaflow>.stride + MemoryLayout<MegaflowAccount>.stride))
+        records = recordMemory.start.bindMemory(to: Megaflow.self, capacity: capacity)
+        accounts = (recordMemory.start + capacity * MemoryLayout<Megaflow>.stride)
+            .bindMemory(to: MegaflowAccount.self, capacity: capacity)
+        let exactEntries = Self.powerOfTwo(configuration.exactEntries)
+        exactMemory = LineMemory(byteCount: exactEntries * Self.exactWords * 8)
+        exact = exactMemory.start.bindMemory(to: UInt64.self, capacity: exactEntries * Self.exactWords)
+        exactMask = UInt64(exactEntries - 1)
+        let buckets = Self.powerOfTwo(configuration.signatureEntries / SignatureBucket.entries)
+        signatureMemory = LineMemory(byteCount: buckets * SignatureBucket.byteCount)
+        signatures = signatureMemory.start
+        signatureMask = UInt64(buckets - 1)
+        tuples = .allocate(capacity: FlowCacheLimits.maximumTuples)
+        ranking = .allocate(capacity: FlowCacheLimits.maximumTuples)
+    }
+
+    deinit {
+        for rank in 0..<tupleCount { tuples[Int(ranking[rank])].deallocate() }
+        tuples.deallocate()
+        ranking.deallocate()
+        burst.deallocate()
+    }
+
+    static func powerOfTwo(_ n: Int) -> Int {
+        var power = 1
+        while power < n { power <<= 1 }
+        return power
+    }
+
+    /// Distinct masks in use.
+    public var maskCount: Int { tupleCount }
+
+    /// Bytes reserved for tables whose size configuration decides.
+    public var reservedBytes: Int {
+        recordMemory.byteCount + exactMemory.byteCount + signatureMemory.byteCount
+    }
+}
