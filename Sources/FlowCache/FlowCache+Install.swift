@@ -9,9 +9,9 @@ public enum MegaflowStatus: Equatable, Sendable {
     case absent
     /// An earlier packet of the burst brought it in: it has been counted and its block is set.
     case current
-    /// It stems from an older configuration: `confirm` it or `replace` it. Carries its number, the generation it was last
-    /// known to hold for, and what it depends on.
-    case suspect(flow: UInt32, since: UInt64, dependencies: Dependencies)
+    /// Something that it depends on was touched since it was last known to hold: translate its packet again, then `confirm`
+    /// or `invalidate` it.
+    case suspect(flow: UInt32)
 }
 
 extension FlowCache {
@@ -22,11 +22,7 @@ extension FlowCache {
         let found = findMegaflow(key)
         guard found != UInt32.max else { return .absent }
         let flow = records + Int(found)
-        guard flow.pointee.generation == generation else {
-            guard let block = flow.pointee.block else { return .absent }
-            return .suspect(
-                flow: found, since: flow.pointee.generation, dependencies: ActionBlock(block).dependencies)
-        }
+        guard flow.pointee.generation == generation || refresh(flow) else { return .suspect(flow: found) }
         statistics.megaflowHits &+= 1
         serve(i, found, now: now)
         return .current

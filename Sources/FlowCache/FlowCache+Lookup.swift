@@ -55,7 +55,7 @@ extension FlowCache {
         for i in 0..<count {
             if let entry = burst.candidates[i] {
                 let flow = records + Int(UInt32(truncatingIfNeeded: entry[1] &>> 32))
-                if flow.pointee.serial == entry[7], flow.pointee.generation == generation {
+                if flow.pointee.serial == entry[7], flow.pointee.generation == generation || refresh(flow) {
                     Self.account(flow, burst.packets[i], now)
                     burst.blocks[i] = flow.pointee.block
                     hits &+= 1
@@ -117,7 +117,7 @@ extension FlowCache {
         let h = burst.hashes[i]
         if let found = findSignature(key, h) {
             let flow = records + Int(found)
-            if flow.pointee.generation == generation {
+            if flow.pointee.generation == generation || refresh(flow) {
                 statistics.signatureHits &+= 1
                 Self.account(flow, burst.packets[i], now)
                 burst.blocks[i] = flow.pointee.block
@@ -128,7 +128,7 @@ extension FlowCache {
         let found = findMegaflow(key)
         guard found != UInt32.max else { return false }
         let flow = records + Int(found)
-        guard flow.pointee.generation == generation else { return false }
+        guard flow.pointee.generation == generation || refresh(flow) else { return false }
         statistics.megaflowHits &+= 1
         Self.account(flow, burst.packets[i], now)
         burst.blocks[i] = flow.pointee.block
@@ -145,7 +145,7 @@ extension FlowCache {
             let found = findMegaflow(burst.key(i))
             if found != UInt32.max {
                 let flow = records + Int(found)
-                if flow.pointee.generation == generation {
+                if flow.pointee.generation == generation || refresh(flow) {
                     Self.account(flow, burst.packets[i], now)
                     burst.blocks[i] = flow.pointee.block
                     continue
@@ -187,6 +187,17 @@ extension FlowCache {
             }
         }
         return nil
+    }
+
+    /// A megaflow of an older generation: holds still if nothing that it depends on was touched since, and is then stamped
+    /// with the present one.
+    @usableFromInline
+    func refresh(_ flow: UnsafeMutablePointer<Megaflow>) -> Bool {
+        guard let block = flow.pointee.block,
+            !changes.wasTouched(ActionBlock(block).dependencies, since: flow.pointee.generation)
+        else { return false }
+        flow.pointee.generation = generation
+        return true
     }
 
     /// Enters a megaflow that was found the long way into both caches in front.

@@ -50,6 +50,7 @@ public struct FlowCache: ~Copyable {
 
     var blocks = BlockStore()
     let counters: Counters
+    let changes: ChangeLog
     /// Highest record ever used plus one.
     var recordTop: UInt32 = 0
     var firstFree = UInt32.max
@@ -61,7 +62,8 @@ public struct FlowCache: ~Copyable {
     /// Words an entry of the exact cache: one cache line.
     @inlinable static var exactWords: Int { 8 }
 
-    public init(_ configuration: FlowCacheConfiguration, counters: Counters) {
+    public init(_ configuration: FlowCacheConfiguration, counters: Counters, changes: ChangeLog) {
+        self.changes = changes
         self.configuration = configuration
         self.counters = counters
         burst = Burst()
