@@ -40,6 +40,8 @@ public struct Dependencies: OptionSet, Sendable {
         h = (h ^ h &>> 29) &* 0x9e37_79b9_7f4a_7c15
         return Dependencies(rawValue: 1 &<< (32 &+ (h &>> 40) % 24))
     }
+    /// Any station of any bridge.
+    @inlinable public static var stations: Dependencies { Dependencies(rawValue: 0x00ff_ffff_0000_0000) }
     /// Any group of any bridge.
     @inlinable public static var groups: Dependencies { Dependencies(rawValue: 1 &<< 56) }
     /// Ports: their existence, VLANs, flags, links.

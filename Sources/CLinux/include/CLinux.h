@@ -7,6 +7,7 @@
 #endif
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 

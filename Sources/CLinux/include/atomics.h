@@ -1,4 +1,5 @@
-// Relaxed atomics on words inside raw memory (slabs, rings), where Swift's `Atomic` cannot be placed.
+// Atomics on words inside raw memory (slabs, rings), where Swift's `Atomic` cannot be placed.
+// Relaxed unless the name says otherwise.
 #pragma once
 #include <stdint.h>
 
@@ -19,3 +20,10 @@ static inline void weft_atomic_max(uint64_t *word, uint64_t value) {
     while (seen < value && !__atomic_compare_exchange_n(word, &seen, value, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
 }
+
+// Sequentially consistent, for the handshake of LeftRight: a reader's announcement must be visible before it looks where
+// to read.
+static inline void weft_atomic_store_ordered(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
+static inline uint64_t weft_atomic_load_ordered(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline void weft_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+static inline void weft_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
