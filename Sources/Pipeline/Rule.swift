@@ -1,12 +1,12 @@
 import Base
 import Flow
 
-/// One flow of one table, as `add-flow` or `learn` made it. Immutable but for its counters and time stamps, which lie in
-/// `Counters` slots; a modification makes a new rule that takes over the slot.
+/// One flow of one table, as `add-flow` or `learn` made it. Immutable but for its counters, time stamps and timeouts that
+/// `fin_timeout` lowered, which lie in its `Counters` slot; a modification makes a new rule that takes over the slot.
 public final class Rule: Sendable {
     public let table: UInt8
     public let priority: UInt16
-    public let match: Match
+    let packed: PackedMatch
     public let cookie: UInt64
     public let actions: [Action]
     /// Seconds; 0 is never.
@@ -16,9 +16,12 @@ public final class Rule: Sendable {
     public let flags: Flags
     /// Packets, bytes, last use.
     public let counter: CounterHandle
-    /// Milliseconds of the switch's clock. A hard timeout counts from `modified`, which lives in the counter slot
-    /// because `learn` renews it from the packet path.
+    /// Milliseconds of the switch's clock; `duration` counts from here. A hard timeout counts from `modified`, which
+    /// lives in the counter slot because `learn` renews it from the packet path.
     public let created: UInt64
+
+    /// Unpacked on each call.
+    public var match: Match { packed.unpacked }
 
     public struct Flags: OptionSet, Sendable {
         public let rawValue: UInt8
@@ -38,7 +41,7 @@ public final class Rule: Sendable {
     ) {
         self.table = table
         self.priority = priority
-        self.match = match
+        packed = PackedMatch(match)
         self.cookie = cookie
         self.actions = actions
         self.idleTimeout = idleTimeout
@@ -46,6 +49,24 @@ public final class Rule: Sendable {
         self.importance = importance
         self.flags = flags
         self.counter = counter
+        self.created = created
+    }
+
+    /// The rule that replaces `old` at the same match, table and priority.
+    init(
+        replacing old: Rule, cookie: UInt64, actions: [Action], idleTimeout: UInt16, hardTimeout: UInt16,
+        importance: UInt16, flags: Flags, created: UInt64
+    ) {
+        table = old.table
+        priority = old.priority
+        packed = old.packed
+        self.cookie = cookie
+        self.actions = actions
+        self.idleTimeout = idleTimeout
+        self.hardTimeout = hardTimeout
+        self.importance = importance
+        self.flags = flags
+        counter = old.counter
         self.created = created
     }
 }

@@ -38,7 +38,9 @@ extension StationTable {
         guard let index = find(key, hash(key), storage) else {
             return beginChange { () -> (Learning, UInt64?) in
                 let evicted = storage.free == 0 ? evict(&storage) : nil
-                guard let index = insert(key, port, isStatic: false, now: now, &storage) else { return (.kept, evicted) }
+                guard let index = insert(key, port, isStatic: false, now: now, &storage) else {
+                    return (.kept, evicted)
+                }
                 if gratuitousARP, !fromBond {
                     storage.entries[index].lockedUntil = now &+ Self.gratuitousARPLock
                 }

@@ -37,7 +37,8 @@ extension StationTable {
                 .assumingMemoryBound(to: UInt64.self)
             if weft_atomic_load(words) == key {
                 return (
-                    true, Self.station(key, place: weft_atomic_load(words + 1), used: weft_atomic_load(words + 2), index)
+                    true,
+                    Self.station(key, place: weft_atomic_load(words + 1), used: weft_atomic_load(words + 2), index)
                 )
             }
             index = weft_atomic_load(words + 3)

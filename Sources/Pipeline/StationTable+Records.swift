@@ -30,7 +30,8 @@ extension StationTable {
 
     func handle(_ index: Int, _ storage: borrowing Storage) -> CounterHandle {
         CounterHandle(
-            slot: UInt32(index), generation: UInt32(truncatingIfNeeded: storage.entries[index].place & Self.generationMask))
+            slot: UInt32(index),
+            generation: UInt32(truncatingIfNeeded: storage.entries[index].place & Self.generationMask))
     }
 
     func describe(_ index: Int, _ storage: borrowing Storage) -> Station {

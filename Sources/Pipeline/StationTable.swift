@@ -148,7 +148,8 @@ public final class StationTable: @unchecked Sendable {
     static func makeStorage(capacity: Int, agingTime: Int, moveLimit: Int, generation: UInt64 = 0) -> Storage {
         let entries = UnsafeMutablePointer<Entry>.allocate(capacity: capacity)
         for i in 0..<capacity {
-            (entries + i).initialize(to: Entry(place: generation & generationMask, next: i + 1 < capacity ? UInt64(i + 2) : 0))
+            (entries + i).initialize(
+                to: Entry(place: generation & generationMask, next: i + 1 < capacity ? UInt64(i + 2) : 0))
         }
         var buckets = 16
         while buckets < capacity { buckets *= 2 }
