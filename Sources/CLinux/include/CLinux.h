@@ -12,7 +12,9 @@
 #include <sys/mman.h>
 
 #include "atomics.h"
+#include "clock.h"
 #include "cpu.h"
 #include "errno_value.h"
 #include "files.h"
 #include "memory.h"
+#include "threads.h"

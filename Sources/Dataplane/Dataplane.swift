@@ -1,1 +1,0 @@
-// Dataplane: see docs/architecture.md.

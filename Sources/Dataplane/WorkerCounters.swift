@@ -1,0 +1,72 @@
+import Base
+import CLinux
+
+/// What a worker did, in raw memory: the worker writes, any thread reads, word by word.
+public final class WorkerCounters: @unchecked Sendable {
+    public enum Word: Int, CaseIterable, Sendable {
+        case rounds, busyRounds, bursts, packets, bytes
+        /// Time stamp counter ticks in rounds that moved a packet, in rounds that did not, and in the slow path.
+        case busyCycles, idleCycles, slowPathCycles
+        case slowPathPackets
+        /// Copies made because a frame goes to several places.
+        case copies
+        case sleeps
+        // Mirrors of the cache's statistics, refreshed each round that moved a packet.
+        case exactHits, signatureHits, megaflowHits, misses, tupleProbes, revalidated, invalidated, evicted, expired
+        case megaflows, masks
+    }
+
+    /// Latency classes: eight to each power of two of time stamp counter ticks.
+    static let latencyClasses = 64 * 8
+
+    let words: UnsafeMutablePointer<UInt64>
+    /// Drops by reason.
+    let drops: UnsafeMutablePointer<UInt64>
+    /// Bursts' time from receipt to transmission, weighted by packets.
+    let latencies: UnsafeMutablePointer<UInt64>
+
+    init() {
+        words = .allocate(capacity: Word.allCases.count)
+        words.initialize(repeating: 0, count: Word.allCases.count)
+        drops = .allocate(capacity: DropReason.count)
+        drops.initialize(repeating: 0, count: DropReason.count)
+        latencies = .allocate(capacity: Self.latencyClasses)
+        latencies.initialize(repeating: 0, count: Self.latencyClasses)
+    }
+
+    deinit {
+        words.deallocate()
+        drops.deallocate()
+        latencies.deallocate()
+    }
+
+    @inline(__always) func add(_ word: Word, _ value: UInt64) {
+        let at = words + word.rawValue
+        weft_atomic_store(at, weft_atomic_load(at) &+ value)
+    }
+
+    @inline(__always) func set(_ word: Word, _ value: UInt64) { weft_atomic_store(words + word.rawValue, value) }
+
+    public subscript(_ word: Word) -> UInt64 { weft_atomic_load(words + word.rawValue) }
+
+    public func drops(_ reason: DropReason) -> UInt64 { weft_atomic_load(drops + Int(reason.rawValue)) }
+
+    @inline(__always) static func latencyClass(_ ticks: UInt64) -> Int {
+        guard ticks >= 8 else { return Int(ticks) }
+        let exponent = 63 - ticks.leadingZeroBitCount
+        return (exponent - 2) * 8 + Int(ticks >> (UInt64(exponent) - 3) & 7)
+    }
+
+    /// Lowest tick count of a class.
+    static func latencyFloor(_ latencyClass: Int) -> UInt64 {
+        guard latencyClass >= 8 else { return UInt64(latencyClass) }
+        let exponent = latencyClass / 8 + 2
+        return (8 + UInt64(latencyClass % 8)) << UInt64(exponent - 3)
+    }
+
+    /// `pmd/clear`. Called on the worker.
+    func clear() {
+        words.update(repeating: 0, count: Word.allCases.count)
+        latencies.update(repeating: 0, count: Self.latencyClasses)
+    }
+}
