@@ -17,6 +17,15 @@ static inline uint64_t weft_crc32(uint64_t crc, uint64_t value) {
 #endif
 }
 
+// The same over one byte.
+static inline uint32_t weft_crc32_byte(uint32_t crc, uint8_t value) {
+#if defined(__x86_64__)
+    return _mm_crc32_u8(crc, value);
+#else
+    return __crc32cb(crc, value);
+#endif
+}
+
 static inline void weft_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
 static inline void weft_prefetch_write(const void *address) { __builtin_prefetch(address, 1, 3); }
 
