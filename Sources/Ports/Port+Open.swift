@@ -6,7 +6,8 @@ extension Port {
         switch options.type {
         case .pcap: return try PcapPort(name: name, options: options, log: log)
         case .null: return NullPort(name: name, options: options, log: log)
-        case .afpacket, .tap, .internal, .iouring, .afxdp, .vhostUser:
+        case .afpacket: return try PacketSocketPort(name: name, options: options, log: log)
+        case .tap, .internal, .iouring, .afxdp, .vhostUser:
             throw PortError(
                 .unsupportedType, port: name,
                 "port type \"\(options.type.rawValue)\" is not supported in this version")

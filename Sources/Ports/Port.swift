@@ -69,8 +69,12 @@ open class Port: @unchecked Sendable {
 
     /// Frames received, over all queues. Any thread.
     public final var received: PortStatistics {
-        receivers.reduce(into: PortStatistics()) { $0 += $1.counters.statistics }
+        collectDrops()
+        return receivers.reduce(into: PortStatistics()) { $0 += $1.counters.statistics }
     }
+
+    /// Adds drops that only the kernel knows about to the counters.
+    open func collectDrops() {}
 
     /// Frames transmitted, over all workers. Any thread.
     public final var transmitted: PortStatistics {

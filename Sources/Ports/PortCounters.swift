@@ -13,6 +13,7 @@ public final class PortCounters: @unchecked Sendable {
     @usableFromInline static var errorsWord: Int { 2 }
     @usableFromInline static var maximumFrameWord: Int { 8 }
     @usableFromInline static var adminDownWord: Int { 9 }
+    @usableFromInline static var kernelDropsWord: Int { 10 }
     @usableFromInline static var dropsWord: Int { 16 }
     @usableFromInline static var wordCount: Int { 16 + DropReason.count }
 
@@ -41,6 +42,9 @@ public final class PortCounters: @unchecked Sendable {
         add(Self.dropsWord &+ Int(reason.rawValue), UInt64(truncatingIfNeeded: count))
     }
 
+    /// Frames that the kernel dropped before the owner saw them; any thread. They show as `noBuffer`.
+    func kernelDrops(_ count: UInt64) { weft_atomic_add(words + Self.kernelDropsWord, count) }
+
     /// Bytes of Ethernet frame without VLAN tag that the port carries; written by the control thread.
     @inlinable public var maximumFrame: Int {
         get { Int(truncatingIfNeeded: weft_atomic_load(words + Self.maximumFrameWord)) }
@@ -63,6 +67,8 @@ public final class PortCounters: @unchecked Sendable {
             let count = weft_atomic_load(words + Self.dropsWord + Int(reason.rawValue))
             if count > 0 { result.drops[reason] = count }
         }
+        let kernel = weft_atomic_load(words + Self.kernelDropsWord)
+        if kernel > 0 { result.drops[.noBuffer, default: 0] &+= kernel }
         return result
     }
 }

@@ -18,6 +18,10 @@ public struct PortOptions: Equatable, Sendable {
     /// 48 bits; nil leaves the device as it is.
     public var hardwareAddress: UInt64?
 
+    /// Whether a port may be opened while its device does not exist yet, to be picked up when it appears. Set by the
+    /// caller, not by a key.
+    public var waitsForDevice = false
+
     public init(type: PortType, device: String) {
         self.type = type
         self.device = device

@@ -16,5 +16,6 @@
 #include "cpu.h"
 #include "errno_value.h"
 #include "files.h"
+#include "network.h"
 #include "memory.h"
 #include "threads.h"

@@ -1,0 +1,53 @@
+import CLinux
+import Memory
+
+/// `struct virtio_net_hdr` (Virtual I/O Device specification 1.2, section 5.1.6) in host byte order, as packet sockets
+/// and TAP devices pass it before each frame: what work was left to the device.
+enum VirtioHeader {
+    static var size: Int { 10 }
+
+    private static var needsChecksum: UInt8 { UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM) }
+    private static var dataValid: UInt8 { UInt8(VIRTIO_NET_HDR_F_DATA_VALID) }
+
+    /// Reads the header at `header` into the packet. `shift` bytes (a restored VLAN tag) were put before the place where
+    /// its offsets count from.
+    @inline(__always) static func read(_ header: UnsafeRawPointer, into packet: Packet, shift: UInt16) {
+        let flags = header.load(as: UInt8.self)
+        let type = header.load(fromByteOffset: 1, as: UInt8.self)
+        if flags | type == 0 { return }
+        var offload = PacketHeader.Offload()
+        offload.checksumValid = flags & dataValid != 0
+        if flags & needsChecksum != 0 {
+            let start = header.loadUnaligned(fromByteOffset: 6, as: UInt16.self) &+ shift
+            let offset = header.loadUnaligned(fromByteOffset: 8, as: UInt16.self)
+            if Int(start) &+ Int(offset) &+ 2 <= Int(packet.pointee.length) {
+                offload.needsChecksum = true
+                offload.checksumStart = start
+                offload.checksumOffset = offset
+            }
+        }
+        if type != 0 {
+            offload.segmentationType = type
+            offload.headerLength = header.loadUnaligned(fromByteOffset: 2, as: UInt16.self) &+ shift
+            offload.segmentSize = header.loadUnaligned(fromByteOffset: 4, as: UInt16.self)
+        }
+        packet.pointee.offload = offload
+    }
+
+    /// Writes the header for the packet to ten bytes at `header`.
+    @inline(__always) static func write(_ packet: Packet, to header: UnsafeMutableRawPointer) {
+        let offload = packet.pointee.offload
+        var flags: UInt8 = 0
+        var first: UInt64 = 0
+        if offload.needsChecksum {
+            flags = needsChecksum
+            first = UInt64(offload.checksumStart) &<< 48
+        } else if offload.checksumValid {
+            flags = dataValid
+        }
+        first |= UInt64(flags) | UInt64(offload.segmentationType) &<< 8
+        first |= UInt64(offload.headerLength) &<< 16 | UInt64(offload.segmentSize) &<< 32
+        header.storeBytes(of: first.littleEndian, as: UInt64.self)
+        header.storeBytes(of: offload.needsChecksum ? offload.checksumOffset : 0, toByteOffset: 8, as: UInt16.self)
+    }
+}
