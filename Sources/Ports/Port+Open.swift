@@ -7,7 +7,8 @@ extension Port {
         case .pcap: return try PcapPort(name: name, options: options, log: log)
         case .null: return NullPort(name: name, options: options, log: log)
         case .afpacket: return try PacketSocketPort(name: name, options: options, log: log)
-        case .tap, .internal, .iouring, .afxdp, .vhostUser:
+        case .tap, .internal: return try TapPort(name: name, options: options, log: log)
+        case .iouring, .afxdp, .vhostUser:
             throw PortError(
                 .unsupportedType, port: name,
                 "port type \"\(options.type.rawValue)\" is not supported in this version")

@@ -59,7 +59,7 @@ open class Port: @unchecked Sendable {
     }
 
     /// The worker that had `transmitter` is gone; its counts stay in the port's.
-    public final func retire(_ transmitter: PortTransmitter) {
+    open func retire(_ transmitter: PortTransmitter) {
         shared.withLock { shared in
             guard let index = shared.transmitters.firstIndex(where: { $0 === transmitter }) else { return }
             shared.transmitters.remove(at: index)

@@ -48,7 +48,8 @@ final class PacketRing: @unchecked Sendable {
             var request = tpacket_req(
                 tp_block_size: 65536, tp_block_nr: blocks32, tp_frame_size: size32, tp_frame_nr: count32)
             guard
-                setsockopt(descriptor, SOL_PACKET, PACKET_RX_RING, &request, UInt32(MemoryLayout<tpacket_req>.size)) == 0
+                setsockopt(descriptor, SOL_PACKET, PACKET_RX_RING, &request, UInt32(MemoryLayout<tpacket_req>.size))
+                    == 0
             else { throw PortError.system("setsockopt(PACKET_RX_RING)", on: name, port: port) }
             guard weft_packet_promiscuous(descriptor, index) == 0 else {
                 throw PortError.system("setsockopt(PACKET_MR_PROMISC)", on: name, port: port)

@@ -128,5 +128,6 @@ final class PacketSocketPort: Port, @unchecked Sendable {
         device.index.store(0, ordering: .relaxed)
         for queue in queues { queue.replace(nil) }
         rings.withLock { $0 = [] }
+        for queue in queues { queue.abandon() }
     }
 }

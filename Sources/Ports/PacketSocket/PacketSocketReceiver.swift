@@ -20,6 +20,13 @@ final class PacketSocketReceiver: PortReceiver, @unchecked Sendable {
     /// Control thread: the device is gone (nil), or is there again.
     func replace(_ ring: PacketRing?) { replacements.offer(ring) }
 
+    /// When no worker uses the queue any more.
+    func abandon() {
+        replacements.take(into: &ring)
+        ring = nil
+        collect()
+    }
+
     /// Control thread: gives rings back that the worker has let go.
     func collect() { replacements.collect() }
 
