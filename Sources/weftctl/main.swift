@@ -1,1 +1,51 @@
-// weftctl
+import Control
+import Foundation
+
+// weftctl [--control PATH] [--json] COMMAND [ARG...]
+//
+// Taken apart by hand: everything after COMMAND belongs to the command, dashes included.
+
+let usage = """
+    usage: weftctl [--control PATH] [--json] COMMAND [ARG...]
+
+    Speaks to weftd over its control socket: PATH, else $\(Control.socketEnvironmentVariable), else \
+    \(Control.defaultSocketPath).
+    With --json the answer is JSON. weftctl COMMAND --help shows one command. -O VERSION before the other
+    arguments is as in ovs-ofctl. Exit status: 0 done, 1 the switch refused, 2 wrong usage, 3 no switch answers.
+
+
+    """
+
+func finish(_ outcome: CommandLineClient.Outcome) -> Never {
+    FileHandle.standardOutput.write(Data(outcome.output.utf8))
+    if !outcome.error.isEmpty { FileHandle.standardError.write(Data("weftctl: \(outcome.error)\n".utf8)) }
+    exit(outcome.status.rawValue)
+}
+
+signal(SIGPIPE, SIG_DFL)
+var path = ProcessInfo.processInfo.environment[Control.socketEnvironmentVariable] ?? Control.defaultSocketPath
+var wantsJSON = false
+var arguments = CommandLine.arguments.dropFirst()
+while let argument = arguments.first, argument.hasPrefix("-") {
+    arguments.removeFirst()
+    if argument == "--help" || argument == "-h" {
+        finish(.init(status: .done, output: usage + CommandRegistry.describe(CommandCatalogue.all)))
+    } else if argument == "--version" {
+        finish(.init(status: .done, output: "weftctl \(Control.version)\n"))
+    } else if argument == "--json" {
+        wantsJSON = true
+    } else if argument == "--control" || argument == "-t", let value = arguments.popFirst() {
+        path = value
+    } else if argument.hasPrefix("--control=") {
+        path = String(argument.dropFirst("--control=".count))
+    } else {
+        finish(.init(status: .wrongUsage, error: "unknown or incomplete option \(argument)\n\(usage)"))
+    }
+}
+guard let command = arguments.popFirst() else {
+    finish(.init(status: .wrongUsage, error: "no command\n\(usage)"))
+}
+let client = CommandLineClient(path: path, wantsJSON: wantsJSON) {
+    Array(FileHandle.standardInput.readDataToEndOfFile())
+}
+finish(client.run(command, Array(arguments)))

@@ -1,0 +1,110 @@
+/// All commands that there are.
+public enum CommandCatalogue {
+    public static let all: [CommandSpec] = bridges + flows + groups + packets + dataplane + configuration + process
+
+    public static func spec(_ name: String) -> CommandSpec? { byName[name] }
+
+    private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+    private static let any = Int.max
+
+    private static let bridges: [CommandSpec] = [
+        CommandSpec("show", .bridges, "", 0...0, "bridges, ports, types, OpenFlow numbers, link state, errors"),
+        CommandSpec("add-br", .bridges, "BR [KEY=VALUE...]", 1...any, "make a bridge", options: ["--may-exist"]),
+        CommandSpec("set-br", .bridges, "BR KEY=VALUE...", 2...any, "change settings of a bridge"),
+        CommandSpec("del-br", .bridges, "BR", 1...1, "delete a bridge and its ports", options: ["--if-exists"]),
+        CommandSpec("list-br", .bridges, "", 0...0, "names of all bridges"),
+        CommandSpec(
+            "add-port", .bridges, "BR PORT [KEY=VALUE...]", 2...any, "add a port to a bridge",
+            options: ["--may-exist"]),
+        CommandSpec("del-port", .bridges, "[BR] PORT", 1...2, "remove a port", options: ["--if-exists"]),
+        CommandSpec("set-port", .bridges, "PORT KEY=VALUE...", 2...any, "change settings of a port"),
+        CommandSpec("list-ports", .bridges, "BR", 1...1, "names of the ports of a bridge"),
+        CommandSpec(
+            "mod-port", .bridges, "BR PORT ACTION", 3...3,
+            "up, down, flood, no-flood, forward, no-forward, receive or no-receive"),
+        CommandSpec("add-mirror", .bridges, "BR NAME KEY=VALUE...", 3...any, "copy chosen packets to a port or VLAN"),
+        CommandSpec("del-mirror", .bridges, "BR NAME", 2...2, "remove a mirror"),
+        CommandSpec("port-stats", .bridges, "[PORT]", 0...1, "packets, bytes, errors and drops by reason, each way"),
+        CommandSpec("fdb/show", .bridges, "BR", 1...1, "learned MAC addresses"),
+        CommandSpec("fdb/flush", .bridges, "[BR]", 0...1, "forget learned MAC addresses"),
+    ]
+
+    private static let flows: [CommandSpec] = [
+        CommandSpec("add-flow", .flows, "BR FLOW", 2...2, "add a flow, or replace the one with the same match"),
+        CommandSpec(
+            "add-flows", .flows, "BR FILE", 2...3, "apply a file of flows, whole or not at all (- is standard input)",
+            readsFile: 1),
+        CommandSpec(
+            "mod-flows", .flows, "[--strict] BR FLOW", 2...2, "change the actions of matching flows",
+            options: ["--strict"]),
+        CommandSpec(
+            "del-flows", .flows, "[--strict] BR [MATCH]", 1...2, "delete matching flows", options: ["--strict"]),
+        CommandSpec(
+            "replace-flows", .flows, "BR FILE", 2...3, "make the flows those of a file, keeping what is the same",
+            readsFile: 1),
+        CommandSpec(
+            "dump-flows", .flows, "[--names|--no-names] [--no-stats] [--sort[=FIELD]|--rsort[=FIELD]] BR [MATCH]",
+            1...2, "flows with their counters",
+            options: [
+                "--names", "--no-names", "--stats", "--no-stats", "--sort", "--sort=", "--rsort", "--rsort=",
+            ]),
+    ]
+
+    private static let groups: [CommandSpec] = [
+        CommandSpec(
+            "add-group", .groups, "[--may-create] BR GROUP", 2...2, "add a group", options: ["--may-create"]),
+        CommandSpec(
+            "mod-group", .groups, "[--may-create] BR GROUP", 2...2, "change a group", options: ["--may-create"]),
+        CommandSpec("insert-buckets", .groups, "BR GROUP", 2...2, "add buckets to a group"),
+        CommandSpec("remove-buckets", .groups, "BR GROUP", 2...2, "take buckets from a group"),
+        CommandSpec("del-groups", .groups, "BR [GROUP]", 1...2, "delete one group or all"),
+        CommandSpec("dump-groups", .groups, "BR [GROUP]", 1...2, "groups and their buckets"),
+        CommandSpec("dump-group-stats", .groups, "BR [GROUP]", 1...2, "packets and bytes of groups and buckets"),
+        CommandSpec("add-meter", .groups, "BR METER", 2...2, "add a meter"),
+        CommandSpec("mod-meter", .groups, "BR METER", 2...2, "change a meter"),
+        CommandSpec("del-meters", .groups, "BR [METER]", 1...2, "delete one meter or all"),
+        CommandSpec("dump-meters", .groups, "BR [METER]", 1...2, "meters and their bands"),
+        CommandSpec("meter-stats", .groups, "BR [METER]", 1...2, "packets and bytes that meters saw"),
+    ]
+
+    private static let packets: [CommandSpec] = [
+        CommandSpec(
+            "trace", .packets, "BR FLOW [HEX]", 2...3, "walk one packet through the tables without sending it"),
+        CommandSpec("inject", .packets, "PORT HEX...", 2...any, "process frames as if received on a port"),
+        CommandSpec("packet-out", .packets, "BR IN_PORT ACTIONS HEX", 4...4, "run actions on a frame"),
+        CommandSpec(
+            "capture", .packets, "PORT FILE [count=N] [filter=EXPR] | stop PORT", 2...any,
+            "write what crosses a port to a pcap file, or stop that"),
+    ]
+
+    private static let dataplane: [CommandSpec] = [
+        CommandSpec("dp/show", .dataplane, "", 0...0, "caches: hits, misses, sizes, masks"),
+        CommandSpec("dp/dump-flows", .dataplane, "[-m]", 0...0, "megaflows", options: ["-m", "--names"]),
+        CommandSpec("dp/flush", .dataplane, "", 0...0, "empty the caches"),
+        CommandSpec("pmd/show", .dataplane, "", 0...0, "which queue is polled by which worker"),
+        CommandSpec("pmd/stats", .dataplane, "", 0...0, "cycles per packet, busy share, batch sizes"),
+        CommandSpec("pmd/clear", .dataplane, "", 0...0, "start the figures of pmd/stats again"),
+        CommandSpec("drops", .dataplane, "", 0...0, "every drop counter by reason, bridge and port"),
+        CommandSpec("metrics", .dataplane, "", 0...0, "all figures in Prometheus text format"),
+        CommandSpec(
+            "time/warp", .dataplane, "MS", 1...1, "move the virtual clock (only with weftd --virtual-time)"),
+    ]
+
+    private static let configuration: [CommandSpec] = [
+        CommandSpec("config/show", .configuration, "", 0...0, "the running configuration"),
+        CommandSpec("config/save", .configuration, "FILE", 1...1, "write the running configuration to a file"),
+        CommandSpec(
+            "config/load", .configuration, "FILE", 1...2, "make the running configuration that of a file",
+            readsFile: 0),
+        CommandSpec("set", .configuration, "KEY=VALUE...", 1...any, "change settings of the whole switch"),
+        CommandSpec("get", .configuration, "[KEY]", 0...1, "settings of the whole switch"),
+    ]
+
+    private static let process: [CommandSpec] = [
+        CommandSpec("log/set", .process, "LEVEL", 1...1, "trace, debug, info, notice, warning, error or critical"),
+        CommandSpec("version", .process, "", 0...0, "version of the switch"),
+        CommandSpec("help", .process, "[COMMAND]", 0...1, "this list, or the usage of one command"),
+        CommandSpec("list-commands", .process, "", 0...0, "names and usages"),
+        CommandSpec("exit", .process, "", 0...0, "stop the switch"),
+    ]
+}

@@ -1,0 +1,44 @@
+/// What the outside sees of a command: its name, its arguments and what it is for. `weftctl --help` and the
+/// switch's own `help` print the same specs.
+public struct CommandSpec: Sendable {
+    public let name: String
+    public let group: CommandGroup
+    /// Arguments as a usage line has them, options included.
+    public let usage: String
+    public let summary: String
+    /// Positional arguments, options not counted; no maximum where any number may follow.
+    public let minimum: Int
+    public let maximum: Int?
+    /// Options without a value (`--strict`) and, ending in `=`, with one (`--sort=`).
+    public let options: [String]
+    /// Positions of arguments that name a file that the switch reads: its text may follow as the last argument.
+    public let readsFile: Int?
+
+    init(
+        _ name: String, _ group: CommandGroup, _ usage: String, _ arguments: ClosedRange<Int>, _ summary: String,
+        options: [String] = [], readsFile: Int? = nil
+    ) {
+        self.name = name
+        self.group = group
+        self.usage = usage
+        self.summary = summary
+        minimum = arguments.lowerBound
+        maximum = arguments.upperBound == .max ? nil : arguments.upperBound
+        self.options = options
+        self.readsFile = readsFile
+    }
+
+    /// `name ARGUMENTS`.
+    public var usageLine: String { usage.isEmpty ? name : "\(name) \(usage)" }
+}
+
+/// The headings of `help`.
+public enum CommandGroup: String, CaseIterable, Sendable {
+    case bridges = "Bridges and ports"
+    case flows = "Flows"
+    case groups = "Groups and meters"
+    case packets = "Packets"
+    case dataplane = "Caches, workers and counters"
+    case configuration = "Configuration"
+    case process = "The process"
+}
