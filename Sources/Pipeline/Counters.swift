@@ -16,10 +16,13 @@ public struct CounterHandle: Hashable, Sendable {
 public struct CounterValue: Sendable, Equatable {
     public var packets: UInt64 = 0
     public var bytes: UInt64 = 0
-    /// Milliseconds of the switch's clock when last used; 0 is never.
+    /// Milliseconds of the switch's clock when last used, at first when the slot was given out.
     public var used: UInt64 = 0
     /// Milliseconds when last added, modified or renewed by `learn`.
     public var modified: UInt64 = 0
+    /// Seconds to which `fin_timeout` limits the timeouts of the rule; 0 is not at all.
+    public var finIdleTimeout: UInt16 = 0
+    public var finHardTimeout: UInt16 = 0
 
     public init() {}
 }
@@ -33,14 +36,16 @@ public final class Counters: @unchecked Sendable {
     @usableFromInline static let slotsPerChunk = 4096
     @usableFromInline static let maximumChunks = 4096
 
-    /// Raw slot: packets, bytes, used, modified, generation; 64 bytes, so that slots do not share a cache line.
+    /// 64 bytes, so that slots do not share a cache line.
     @usableFromInline struct Slot {
         var packets: UInt64 = 0
         var bytes: UInt64 = 0
         var used: UInt64 = 0
         var modified: UInt64 = 0
         var generation: UInt64 = 0
-        var unused: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        /// Idle << 16 | hard.
+        var finTimeouts: UInt64 = 0
+        var unused: (UInt64, UInt64) = (0, 0)
     }
 
     @usableFromInline let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Slot>?>
@@ -82,7 +87,7 @@ public final class Counters: @unchecked Sendable {
         }
         guard let p = pointer(slot) else { return nil }
         let generation = p.pointee.generation &+ 1
-        p.pointee = Slot(modified: now, generation: generation)
+        p.pointee = Slot(used: now, modified: now, generation: generation)
         return CounterHandle(slot: slot, generation: UInt32(truncatingIfNeeded: generation))
     }
 
@@ -110,6 +115,21 @@ public final class Counters: @unchecked Sendable {
         weft_atomic_max(&p.pointee.modified, now)
     }
 
+    /// What `fin_timeout` does to a rule: limits its timeouts, in seconds, if they are longer or not there. 0 leaves one
+    /// alone. Any thread.
+    public func lowerTimeouts(_ handle: CounterHandle, idle: UInt16, hard: UInt16) {
+        guard let p = pointer(handle.slot), UInt32(truncatingIfNeeded: p.pointee.generation) == handle.generation
+        else { return }
+        while true {
+            let seen = weft_atomic_load(&p.pointee.finTimeouts)
+            func lower(_ old: UInt64, _ new: UInt16) -> UInt64 {
+                new != 0 && (old == 0 || old > UInt64(new)) ? UInt64(new) : old
+            }
+            let wanted = lower(seen >> 16, idle) << 16 | lower(seen & 0xffff, hard)
+            if wanted == seen || weft_atomic_compare_exchange(&p.pointee.finTimeouts, seen, wanted) { return }
+        }
+    }
+
     /// Control thread. Zero packets and bytes (`reset_counts`); time stamps stay.
     public func reset(_ handle: CounterHandle) {
         guard let p = pointer(handle.slot) else { return }
@@ -125,6 +145,9 @@ public final class Counters: @unchecked Sendable {
         value.bytes = weft_atomic_load(&p.pointee.bytes)
         value.used = weft_atomic_load(&p.pointee.used)
         value.modified = weft_atomic_load(&p.pointee.modified)
+        let timeouts = weft_atomic_load(&p.pointee.finTimeouts)
+        value.finIdleTimeout = UInt16(truncatingIfNeeded: timeouts >> 16)
+        value.finHardTimeout = UInt16(truncatingIfNeeded: timeouts)
         return value
     }
 }

@@ -9,18 +9,11 @@ import Flow
 public final class FlowTable {
     public let number: UInt8
     let classifier = Classifier()
-    /// By place; each holds one reference.
-    private var rules: UnsafeMutablePointer<Unmanaged<Rule>?>
-    private var capacity = 0
+    private let slab: RuleSlab
 
-    public init(number: UInt8) {
+    init(number: UInt8, slab: RuleSlab) {
         self.number = number
-        rules = .allocate(capacity: 1)
-    }
-
-    deinit {
-        for i in 0..<capacity { rules[i]?.release() }
-        rules.deallocate()
+        self.slab = slab
     }
 
     /// Number of rules.
@@ -28,65 +21,96 @@ public final class FlowTable {
 
     /// The rule that `key` hits, nil for a table miss. Adds to `mask` every bit that was looked at. The rule is not
     /// retained: it stays until the reader leaves the state.
+    @inline(__always)
     public func lookup(
         _ key: UnsafePointer<FlowKey>, mask: UnsafeMutablePointer<FlowMask>, scratch: inout ClassifierScratch
     ) -> Unmanaged<Rule>? {
         guard let place = classifier.lookup(key, mask: mask, scratch: &scratch) else { return nil }
-        return rules[Int(place)]
+        return slab.rules[Int(place)]
+    }
+
+    /// The rule with exactly this match and priority.
+    public func rule(_ match: Match, priority: UInt16) -> Rule? { find(match, priority: priority)?.rule }
+
+    /// Every rule, in no particular order.
+    public func forEachRule(_ body: (Rule) -> Void) {
+        classifier.forEachRule { if let rule = slab.rules[Int($0)] { body(rule.takeUnretainedValue()) } }
+    }
+
+    /// Number of rules with this cookie: what the `limit` of a `learn` action counts. Looks at every rule of the table.
+    public func count(cookie: UInt64) -> Int {
+        var count = 0
+        forEachRule { if $0.cookie == cookie { count += 1 } }
+        return count
     }
 
     // MARK: Control thread
 
-    func rule(at place: RuleIndex) -> Rule? {
-        place < capacity ? rules[Int(place)]?.takeUnretainedValue() : nil
-    }
-
     /// The rule with exactly this match and priority.
     func find(_ match: Match, priority: UInt16) -> (place: RuleIndex, rule: Rule)? {
-        guard let place = classifier.find(match, priority: priority), let rule = rule(at: place) else { return nil }
+        guard let place = classifier.find(match, priority: priority), let rule = slab.rule(at: place) else {
+            return nil
+        }
         return (place, rule)
-    }
-
-    /// Every rule, in no particular order.
-    public func forEachRule(_ body: (Rule) -> Void) {
-        for i in 0..<capacity { if let rule = rules[i] { body(rule.takeUnretainedValue()) } }
     }
 
     /// Rules at least as specific as `match`.
     func looseMatches(_ match: Match) -> [(place: RuleIndex, rule: Rule)] {
         var found: [(place: RuleIndex, rule: Rule)] = []
         classifier.forEachLooseMatch(of: match) { place in
-            if let rule = rule(at: place) { found.append((place, rule)) }
+            if let rule = slab.rule(at: place) { found.append((place, rule)) }
         }
         return found
     }
 
     func insert(_ rule: Rule, at place: RuleIndex) {
-        reserve(Int(place) + 1)
-        rules[Int(place)] = .passRetained(rule)
+        slab.set(place, rule)
         classifier.insert(rule.match, priority: rule.priority, rule: place, conjunctions: rule.conjunctions)
     }
 
     func remove(_ rule: Rule, at place: RuleIndex) {
         classifier.remove(rule.match, priority: rule.priority)
-        rules[Int(place)]?.release()
-        rules[Int(place)] = nil
+        slab.set(place, nil)
     }
 
     /// Puts `new` in the place of `old`, which has the same match and priority.
     func replace(_ old: Rule, by new: Rule, at place: RuleIndex) {
         let conjunctions = new.conjunctions
         if old.conjunctions != conjunctions {
-            classifier.remove(old.match, priority: old.priority)
-            classifier.insert(new.match, priority: new.priority, rule: place, conjunctions: conjunctions)
+            let match = new.match
+            classifier.remove(match, priority: old.priority)
+            classifier.insert(match, priority: new.priority, rule: place, conjunctions: conjunctions)
         }
-        let reference = Unmanaged.passRetained(new)
-        rules[Int(place)]?.release()
-        rules[Int(place)] = reference
+        slab.set(place, new)
+    }
+}
+
+/// The rules of all tables of a bridge, by place, in one of the two copies.
+final class RuleSlab {
+    /// Each holds one reference.
+    private(set) var rules: UnsafeMutablePointer<Unmanaged<Rule>?> = .allocate(capacity: 1)
+    private var capacity = 0
+
+    deinit {
+        for i in 0..<capacity { rules[i]?.release() }
+        rules.deallocate()
+    }
+
+    func rule(at place: RuleIndex) -> Rule? {
+        place < capacity ? rules[Int(place)]?.takeUnretainedValue() : nil
+    }
+
+    func set(_ place: RuleIndex, _ rule: Rule?) {
+        if place >= capacity {
+            guard rule != nil else { return }
+            reserve(Int(place) + 1)
+        }
+        let old = rules[Int(place)]
+        rules[Int(place)] = rule.map { .passRetained($0) }
+        old?.release()
     }
 
     private func reserve(_ count: Int) {
-        guard count > capacity else { return }
         let grown = max(count, capacity * 2, 64)
         let larger = UnsafeMutablePointer<Unmanaged<Rule>?>.allocate(capacity: grown)
         larger.initialize(repeating: nil, count: grown)
@@ -100,6 +124,7 @@ public final class FlowTable {
 extension Rule {
     /// What the rule contributes to conjunctive matches; empty for a rule that acts by itself.
     var conjunctions: [Conjunction] {
+        guard traits.contains(.conjunctive) else { return [] }
         var found: [Conjunction] = []
         for case .conjunction(let id, let clause, let count) in actions {
             found.append(Conjunction(id: id, clause: clause, of: count))

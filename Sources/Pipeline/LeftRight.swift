@@ -73,15 +73,25 @@ public final class LeftRight<Value: AnyObject>: @unchecked Sendable {
     /// Runs `body` on both copies, one after the other, with the readers out of its way. `between` runs once, when
     /// readers that enter can see the change.
     public func change(_ body: (Value) -> Void, between: () -> Void = {}) {
-        writer.withLock { leftInFront in
+        change(first: body, between: between, again: body)
+    }
+
+    /// The same where the first run may find that the change cannot be made: `first` then throws, having left
+    /// its copy as it was, and nothing happens. `again` has to do to the other copy what `first` did.
+    public func change<E: Error>(
+        first: (Value) throws(E) -> Void, between: () -> Void = {}, again: (Value) -> Void
+    ) throws(E) {
+        let outcome = writer.withLock { leftInFront -> Result<Void, E> in
             let behind = leftInFront ? right : left
-            body(behind)
+            do throws(E) { try first(behind) } catch { return .failure(error) }
             weft_atomic_store_ordered(words, Self.address(behind))
             between()
             waitForReaders()
-            body(leftInFront ? left : right)
+            again(leftInFront ? left : right)
             leftInFront.toggle()
+            return .success(())
         }
+        try outcome.get()
     }
 
     /// Returns when every reader that is inside now has left.

@@ -1,7 +1,7 @@
 import Base
 
 /// A port as the pipeline sees it. Immutable; a change of configuration or of the link makes a new one.
-public struct PortState: Sendable {
+public struct PortState: Sendable, Equatable {
     public enum Kind: Sendable, Equatable {
         /// Frames go to and come from a device, file or socket.
         case plain

@@ -20,6 +20,8 @@ public final class Rule: Sendable {
     /// lives in the counter slot because `learn` renews it from the packet path.
     public let created: UInt64
 
+    let traits: RuleTraits
+
     /// Unpacked on each call.
     public var match: Match { packed.unpacked }
 
@@ -44,6 +46,7 @@ public final class Rule: Sendable {
         packed = PackedMatch(match)
         self.cookie = cookie
         self.actions = actions
+        traits = RuleTraits(actions)
         self.idleTimeout = idleTimeout
         self.hardTimeout = hardTimeout
         self.importance = importance
@@ -52,21 +55,37 @@ public final class Rule: Sendable {
         self.created = created
     }
 
-    /// The rule that replaces `old` at the same match, table and priority.
-    init(
-        replacing old: Rule, cookie: UInt64, actions: [Action], idleTimeout: UInt16, hardTimeout: UInt16,
-        importance: UInt16, flags: Flags, created: UInt64
-    ) {
+    /// The rule that `mod` adds.
+    init(_ mod: FlowMod, table: UInt8, counter: CounterHandle, created: UInt64) {
+        self.table = table
+        priority = mod.priority
+        packed = mod.packed
+        cookie = mod.cookie ?? 0
+        actions = mod.actions
+        traits = RuleTraits(mod.actions)
+        idleTimeout = mod.idleTimeout
+        hardTimeout = mod.hardTimeout
+        importance = mod.importance
+        flags = mod.flags
+        self.counter = counter
+        self.created = created
+    }
+
+    /// The rule that takes the place, and the counter, of `old` when `mod` adds it anew or modifies it. A modified rule
+    /// keeps everything but its actions and, if `mod` has one, its cookie.
+    init(replacing old: Rule, with mod: FlowMod, created: UInt64) {
+        let isAdded = mod.command == .add
         table = old.table
         priority = old.priority
         packed = old.packed
-        self.cookie = cookie
-        self.actions = actions
-        self.idleTimeout = idleTimeout
-        self.hardTimeout = hardTimeout
-        self.importance = importance
-        self.flags = flags
+        cookie = mod.cookie ?? (isAdded ? 0 : old.cookie)
+        actions = mod.actions
+        traits = RuleTraits(mod.actions)
+        idleTimeout = isAdded ? mod.idleTimeout : old.idleTimeout
+        hardTimeout = isAdded ? mod.hardTimeout : old.hardTimeout
+        importance = isAdded ? mod.importance : old.importance
+        flags = isAdded ? mod.flags : old.flags
         counter = old.counter
-        self.created = created
+        self.created = isAdded ? created : old.created
     }
 }

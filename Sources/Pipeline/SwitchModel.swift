@@ -1,16 +1,29 @@
 import Base
+import Synchronization
 
 /// The owner of the switch's configuration: the only way to change a `SwitchState`.
 ///
-/// The control thread calls everything here but `makeReader`, `changes` and what `Counters` and `LearnQueue` allow
-/// other threads. A change is checked in full before anything is touched; then it is applied to the copy behind,
-/// published, told to the `ChangeLog`, and applied to the other copy once no worker reads it any more.
+/// The control thread alone calls what is here, but for `makeReader`, `changes`, and what `Counters`, `StationTable` and
+/// `LearnQueue` allow other threads. A change is checked in full before anything is touched; then it is made on the copy
+/// behind, published, told to the `ChangeLog`, and made on the other copy once no worker reads that any more.
+/// Whatever is refused (`StateError`) leaves no trace.
+///
+/// Besides the two copies there is what only the control thread needs to know, once: `RuleBook` for each bridge, the
+/// names of patch peers. Time comes as an argument, in milliseconds of the switch's clock.
 public final class SwitchModel: @unchecked Sendable {
     public typealias Reader = LeftRight<SwitchState>.Reader
 
     public let counters = Counters()
     public let changes = ChangeLog()
+    /// What `learn` actions ask for.
+    public let learnQueue = LearnQueue()
     let copies = LeftRight(SwitchState(), SwitchState())
+    /// By bridge number.
+    var books: [RuleBook] = []
+    /// Names that patch ports have as `options:peer`.
+    var patchPeers: [PortIndex: String] = [:]
+    /// Port indices to give out again, longest unused first.
+    var freePorts: [PortIndex] = []
 
     public init() {}
 
@@ -22,7 +35,21 @@ public final class SwitchModel: @unchecked Sendable {
     public var state: SwitchState { copies.front }
 
     /// Runs `body` on both copies; it must do the same to each. `dependencies` name what it changes.
-    public func change(_ dependencies: Dependencies, _ body: (SwitchState) -> Void) {
+    func change(_ dependencies: Dependencies, _ body: (SwitchState) -> Void) {
         copies.change(body, between: { changes.touch(dependencies) })
+    }
+
+    /// Settings of the whole switch.
+    public func setSettings(_ settings: SwitchSettings) throws(StateError) {
+        guard (0...2).contains(settings.vlanLimit) else {
+            throw StateError(.invalid, "vlan-limit \(settings.vlanLimit): must be 0 to 2")
+        }
+        guard settings != state.settings else { return }
+        change(.settings) { $0.settings = settings }
+    }
+
+    func bridge(_ name: String) throws(StateError) -> BridgeState {
+        guard let bridge = state.bridge(named: name) else { throw StateError(.unknown, "no bridge named \(name)") }
+        return bridge
     }
 }

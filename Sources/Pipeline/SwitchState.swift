@@ -43,8 +43,10 @@ public final class BridgeState {
     /// Ports by OpenFlow number.
     public var ports: [PortNumber: PortIndex] = [:]
     /// 255 tables, 0 to 254; made when first used.
-    public var tables: [FlowTable?] = Array(repeating: nil, count: 255)
+    public internal(set) var tables: [FlowTable?] = Array(repeating: nil, count: 255)
+    let slab = RuleSlab()
     public var groups: [UInt32: Group] = [:]
+    public var meters: [UInt32: Meter] = [:]
     public var mirrors: [Mirror] = []
     /// Learned MAC addresses; shared by both copies.
     public let stations: StationTable
@@ -57,6 +59,14 @@ public final class BridgeState {
         self.number = number
         self.name = name
         self.stations = stations
+    }
+
+    /// The table, made if it is not there yet.
+    func makeTable(_ number: UInt8) -> FlowTable {
+        if let table = tables[Int(number)] { return table }
+        let table = FlowTable(number: number, slab: slab)
+        tables[Int(number)] = table
+        return table
     }
 }
 
