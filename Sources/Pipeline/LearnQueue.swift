@@ -2,26 +2,6 @@ import Base
 import Flow
 import Synchronization
 
-/// A rule that a `learn` action asks for.
-public struct LearnRequest: Sendable {
-    /// Bridge number.
-    public var bridge: Int
-    /// The rule: table, priority, match, actions, cookie, timeouts, flags.
-    public var mod: FlowMod
-    /// Most rules with the same cookie in the table; 0 is any number.
-    public var limit: UInt32
-    /// Milliseconds when the packet came that asked for it.
-    public var time: UInt64
-
-    /// `mod.command` is of no importance.
-    public init(bridge: Int, mod: FlowMod, limit: UInt32, time: UInt64) {
-        self.bridge = bridge
-        self.mod = mod
-        self.limit = limit
-        self.time = time
-    }
-}
-
 /// What workers learned, on the way to the control thread, which makes the rules. It holds at most 65,536 requests; more are
 /// dropped and counted, and asked for again by later packets.
 public final class LearnQueue: Sendable {
@@ -39,19 +19,19 @@ public final class LearnQueue: Sendable {
     /// Called, on a worker, when the queue was empty and is not any more.
     public func onFirst(_ wake: @escaping @Sendable () -> Void) { content.withLock { $0.wake = wake } }
 
-    /// Any thread. False if the queue is full.
+    /// Any thread. False if the queue could not take all of them.
     @discardableResult
-    public func post(_ request: LearnRequest) -> Bool {
-        let (taken, wake) = content.withLock { content -> (Bool, (@Sendable () -> Void)?) in
-            guard content.requests.count < Self.capacity else {
-                content.dropped += 1
-                return (false, nil)
-            }
-            content.requests.append(request)
-            return (true, content.requests.count == 1 ? content.wake : nil)
+    public func post(_ requests: [LearnRequest]) -> Bool {
+        guard !requests.isEmpty else { return true }
+        let (taken, wake) = content.withLock { content -> (Int, (@Sendable () -> Void)?) in
+            let wasEmpty = content.requests.isEmpty
+            let taken = min(requests.count, Self.capacity - content.requests.count)
+            content.requests.append(contentsOf: requests[..<taken])
+            content.dropped += UInt64(requests.count - taken)
+            return (taken, wasEmpty && taken > 0 ? content.wake : nil)
         }
         wake?()
-        return taken
+        return taken == requests.count
     }
 
     /// Requests that found the queue full.
@@ -71,15 +51,15 @@ extension SwitchModel {
     /// Makes the rules that `learn` actions asked for since the last call. Returns how many rules there are more or
     /// other now. What cannot be made (a table is full, the `limit` is reached) is left out.
     @discardableResult
-    public func applyLearned() -> Int {
+    public func applyLearned(now: UInt64) -> Int {
         let requests = learnQueue.takeAll()
         guard !requests.isEmpty else { return 0 }
         var changed = 0
         for (bridge, ofBridge) in Dictionary(grouping: requests, by: \.bridge) {
             guard bridge < books.count, bridge < state.bridges.count, state.bridges[bridge] != nil else { continue }
-            let needed = ofBridge.filter { !refresh($0) }
+            let needed = ofBridge.filter { !refresh($0, now: now) }
             guard !needed.isEmpty else { continue }
-            let change = runPlan(on: bridge, now: needed.map(\.time).max() ?? 0) { (plan: inout FlowPlan) in
+            let change = runPlan(on: bridge, now: now) { (plan: inout FlowPlan) in
                 for request in needed { plan.learn(request) }
             }
             changed += change.added + change.modified
@@ -88,18 +68,19 @@ extension SwitchModel {
     }
 
     /// Renews the rule if it is there already, just like that.
-    private func refresh(_ request: LearnRequest) -> Bool {
-        guard let rule = state.bridges[request.bridge]?.learnedRule(request.mod) else { return false }
-        counters.touch(rule.counter, now: request.time)
+    private func refresh(_ request: LearnRequest, now: UInt64) -> Bool {
+        guard let rule = state.bridges[request.bridge]?.learnedRule(request) else { return false }
+        counters.touch(rule.counter, now: now)
         return true
     }
 }
 
 extension BridgeState {
-    /// The rule that a `learn` action asks for, if it is there, whose hard timeout then only has to be renewed.
-    public func learnedRule(_ mod: FlowMod) -> Rule? {
-        guard let number = mod.table, number < 255,
-            let rule = tables[Int(number)]?.rule(mod.match, priority: mod.priority), mod.isSame(as: rule)
+    /// The rule that a `learn` action asks for, if it is there as asked: its hard timeout only has to be renewed.
+    public func learnedRule(_ request: LearnRequest) -> Rule? {
+        guard request.table < 255,
+            let rule = tables[Int(request.table)]?.rule(request.match, priority: request.priority),
+            request.isSame(as: rule)
         else { return nil }
         return rule
     }
@@ -109,18 +90,15 @@ extension FlowPlan {
     /// What ovs-actions(7), "learn", says: a strict modification that adds the rule if there is none, unless the table has
     /// `limit` rules with this cookie.
     mutating func learn(_ request: LearnRequest) {
-        var mod = request.mod
-        mod.command = .modifyStrict
-        mod.cookie = mod.cookie ?? 0
-        mod.cookieMatch = nil
-        guard let table = mod.table, table < 255, bridge.learnedRule(mod) == nil else { return }
+        guard request.table < 255, bridge.learnedRule(request) == nil else { return }
         if request.limit != 0 {
             var count = 0
-            for place in book.places(cookie: mod.cookie ?? 0) where bridge.slab.rule(at: place)?.table == table {
+            for place in book.places(cookie: request.cookie)
+            where bridge.slab.rule(at: place)?.table == request.table {
                 count += 1
             }
             guard count < request.limit else { return }
         }
-        try? run(mod)
+        try? run(request.mod)
     }
 }
