@@ -77,7 +77,10 @@ public indirect enum Action: Hashable, Sendable {
 }
 
 public struct ControllerParameters: Hashable, Sendable {
-    public enum Reason: UInt8, Sendable { case noMatch = 0, action, invalidTTL, actionSet, group, packetOut }
+    public enum Reason: UInt8, Sendable {
+        case noMatch = 0
+        case action, invalidTTL, actionSet, group, packetOut
+    }
     public var maxLength: UInt16 = 65535
     public var reason: Reason = .action
     public var controllerID: UInt16 = 0

@@ -10,7 +10,9 @@ public enum MatchField: Hashable, Sendable {
     case ctState, ctZone, ctMark, ctLabel, ctNwProto
     case ctNwSrc, ctNwDst, ctIPv6Src, ctIPv6Dst, ctTpSrc, ctTpDst
     /// Number 0 to 15, 0 to 7, 0 to 3.
-    case reg(UInt8), xreg(UInt8), xxreg(UInt8)
+    case reg(UInt8)
+    case xreg(UInt8)
+    case xxreg(UInt8)
     case actsetOutput
     case ethSrc, ethDst, ethType
     case vlanTCI, dlVLAN, vlanVID, dlVLANPCP, vlanPCP
