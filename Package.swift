@@ -69,6 +69,7 @@ let package = Package(
             "Dataplane",
             ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports", logging]),
         module("Control", ["CLinux", "Base", "Flow", "Pipeline", "Ports", "Dataplane", logging, yams, nio, nioPosix]),
+        tests("FlowTests", ["CLinux", "Base", "Wire", "Flow"], resources: [.copy("Resources")]),
         tests("PortsTests", ["CLinux", "Base", "Memory", "Ports", logging]),
         program("weftd", ["Control", "Dataplane", "Base", argumentParser, logging]),
         program("weftctl", ["Control", "Base", argumentParser]),
