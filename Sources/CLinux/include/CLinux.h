@@ -1,5 +1,7 @@
 // System headers and inline functions for what C gives and Swift does not: CRC32 and prefetch
 // instructions, memory barriers, ring layouts. Nothing here keeps state; each header holds one concern.
+// No header may be named like one of the C library: the directory is in the search path of every module, and
+// Foundation would find ours when it asks for <threads.h>.
 #pragma once
 
 #ifndef _GNU_SOURCE
@@ -17,5 +19,5 @@
 #include "errno_value.h"
 #include "files.h"
 #include "network.h"
-#include "memory.h"
-#include "threads.h"
+#include "memory_lines.h"
+#include "thread_control.h"
