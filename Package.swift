@@ -69,6 +69,10 @@ let package = Package(
             "Dataplane",
             ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports", logging]),
         module("Control", ["CLinux", "Base", "Flow", "Pipeline", "Ports", "Dataplane", logging, yams, nio, nioPosix]),
+        .target(
+            name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
+            swiftSettings: common),
+        tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowTests", ["CLinux", "Base", "Wire", "Flow"], resources: [.copy("Resources")]),
         tests("PortsTests", ["CLinux", "Base", "Memory", "Ports", logging]),
         program("weftd", ["Control", "Dataplane", "Base", argumentParser, logging]),
