@@ -74,6 +74,7 @@ let package = Package(
             swiftSettings: common),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowTests", ["CLinux", "Base", "Wire", "Flow"], resources: [.copy("Resources")]),
+        tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
         tests("PortsTests", ["CLinux", "Base", "Memory", "Ports", logging]),
         program("weftd", ["Control", "Dataplane", "Base", argumentParser, logging]),
         program("weftctl", ["Control", "Base", argumentParser]),

@@ -2,10 +2,10 @@ import Base
 import Flow
 import Synchronization
 
-/// What workers learned, on the way to the control thread, which makes the rules. It holds at most 65,536 requests; more are
+/// What workers learned, on the way to the control thread, which makes the rules. It holds at most 4,096 requests; more are
 /// dropped and counted, and asked for again by later packets.
 public final class LearnQueue: Sendable {
-    public static var capacity: Int { 65_536 }
+    public static var capacity: Int { 4096 }
 
     private struct Content {
         var requests: [LearnRequest] = []

@@ -35,7 +35,7 @@ public final class SwitchModel: @unchecked Sendable {
     public var state: SwitchState { copies.front }
 
     /// Runs `body` on both copies; it must do the same to each. `dependencies` name what it changes.
-    func change(_ dependencies: Dependencies, _ body: (SwitchState) -> Void) {
+    package func change(_ dependencies: Dependencies, _ body: (SwitchState) -> Void) {
         copies.change(body, between: { changes.touch(dependencies) })
     }
 
