@@ -51,16 +51,20 @@ struct FieldRun: Sendable {
 
     /// The whole field.
     init(_ field: MatchField) {
-        guard let slot = field.translationSlot else {
+        guard let layout = field.layout else {
             self = .none
             return
         }
+        let slot = layout.slot
+        // What is kept of the field may have fewer bits than it has on the wire (`arp_op`), or more than a subfield can
+        // name (`vlan_vid` has the bit that says that there is a tag).
+        let kept = field == .vlanVID ? 13 : min(layout.width, slot.width - layout.shift)
         word = UInt8(slot.word)
-        shift = UInt8(slot.shift)
-        width = UInt8(slot.width)
+        shift = UInt8(slot.shift + layout.shift)
+        width = UInt8(kept)
         isWide = slot.width > 64
         kind = Kind(field)
-        requirement = Requirement(field)
+        requirement = Requirement(field.prerequisite)
     }
 
     init(_ subfield: Subfield) {
@@ -81,24 +85,26 @@ enum Requirement: UInt8, Sendable {
     case ports
     case tcp, udp, sctp, icmpv4, icmpv6, neighborDiscovery, neighborSolicitation, neighborAdvertisement
 
-    init(_ field: MatchField) {
-        switch field {
-        case .vlanPCP: self = .vlan
-        case .mplsLabel, .mplsTC, .mplsBOS, .mplsTTL: self = .mpls
-        case .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA: self = .arp
-        case .ipv4Src, .ipv4Dst: self = .ipv4
-        case .ipv6Src, .ipv6Dst, .ipv6Label: self = .ipv6
-        case .nwProto, .nwTOS, .ipDSCP, .nwECN, .nwTTL, .ipFrag: self = .ipAny
-        case .tcpSrc, .tcpDst, .tcpFlags: self = .tcp
-        case .udpSrc, .udpDst: self = .udp
-        case .sctpSrc, .sctpDst: self = .sctp
-        case .icmpType, .icmpCode: self = .icmpv4
-        case .icmpv6Type, .icmpv6Code: self = .icmpv6
-        case .ndTarget, .ndReserved, .ndOptionsType: self = .neighborDiscovery
-        case .ndSLL: self = .neighborSolicitation
-        case .ndTLL: self = .neighborAdvertisement
-        default: self = .none
-        }
+    init(_ prerequisite: FieldPrerequisite) {
+        self =
+            switch prerequisite {
+            // Nothing else comes in, and untracked packets have zero in conntrack fields.
+            case .none, .ethernet, .conntrack: .none
+            case .vlan: .vlan
+            case .mpls: .mpls
+            case .arp: .arp
+            case .ipv4: .ipv4
+            case .ipv6: .ipv6
+            case .ip: .ipAny
+            case .tcp: .tcp
+            case .udp: .udp
+            case .sctp: .sctp
+            case .icmp: .icmpv4
+            case .icmpv6: .icmpv6
+            case .nd: .neighborDiscovery
+            case .ndSolicit: .neighborSolicitation
+            case .ndAdvert: .neighborAdvertisement
+            }
     }
 }
 
@@ -119,90 +125,6 @@ extension FieldRun.Kind {
             .ndReserved, .ndOptionsType:
             self = .plain
         default: self = .metadata
-        }
-    }
-}
-
-extension MatchField {
-    /// Where actions find the field; nil if the key has no fixed place for it.
-    var translationSlot: Slot? {
-        switch self {
-        case .dpHash: Slot.dpHash
-        case .recircID: Slot.recircID
-        case .packetType: Slot.packetType
-        case .conjID: Slot.conjID
-        case .tunID: Slot.tunID
-        case .tunSrc: Slot.tunIPv4Src
-        case .tunDst: Slot.tunIPv4Dst
-        case .tunIPv6Src: Slot.tunIPv6Src
-        case .tunIPv6Dst: Slot.tunIPv6Dst
-        case .tunFlags: Slot.tunFlags
-        case .tunTTL: Slot.tunTTL
-        case .tunTOS: Slot.tunTOS
-        case .tunGBPID: Slot.tunGBPID
-        case .tunGBPFlags: Slot.tunGBPFlags
-        case .tunERSPANVersion: Slot.tunERSPANVersion
-        case .tunERSPANIndex: Slot.tunERSPANIndex
-        case .tunERSPANDirection: Slot.tunERSPANDirection
-        case .tunERSPANHardwareID: Slot.tunERSPANHardwareID
-        case .tunGTPUFlags: Slot.tunGTPUFlags
-        case .tunGTPUMessageType: Slot.tunGTPUMessageType
-        case .tunMetadata: nil
-        case .metadata: Slot.metadata
-        case .inPort: Slot(0, 32, 16)
-        case .inPortOXM: Slot.inPort
-        case .skbPriority: Slot.skbPriority
-        case .pktMark: Slot.pktMark
-        case .ctState: Slot.ctState
-        case .ctZone: Slot.ctZone
-        case .ctMark: Slot.ctMark
-        case .ctLabel: Slot.ctLabel
-        case .ctNwProto: Slot.ctNwProto
-        case .ctNwSrc: Slot.ctIPv4Src
-        case .ctNwDst: Slot.ctIPv4Dst
-        case .ctIPv6Src: Slot.ctIPv6Src
-        case .ctIPv6Dst: Slot.ctIPv6Dst
-        case .ctTpSrc: Slot.ctTpSrc
-        case .ctTpDst: Slot.ctTpDst
-        case .reg(let n): n < 16 ? Slot.reg(Int(n)) : nil
-        case .xreg(let n): n < 8 ? Slot.xreg(Int(n)) : nil
-        case .xxreg(let n): n < 4 ? Slot.xxreg(Int(n)) : nil
-        case .actsetOutput: Slot.actionSetOutput
-        case .ethSrc: Slot.ethSrc
-        case .ethDst: Slot.ethDst
-        case .ethType: Slot.ethType
-        case .vlanTCI: Slot.vlanTCI
-        case .dlVLAN: Slot(0, 0, 12)
-        case .vlanVID: Slot(0, 0, 13)
-        case .dlVLANPCP, .vlanPCP: Slot(0, 13, 3)
-        case .mplsLabel: Slot(14, 44, 20)
-        case .mplsTC: Slot(14, 41, 3)
-        case .mplsBOS: Slot(14, 40, 1)
-        case .mplsTTL: Slot(14, 32, 8)
-        case .ipv4Src: Slot.ipv4Src
-        case .ipv4Dst: Slot.ipv4Dst
-        case .ipv6Src: Slot.ipv6Src
-        case .ipv6Dst: Slot.ipv6Dst
-        case .ipv6Label: Slot(5, 0, 20)
-        case .nwProto: Slot.nwProto
-        case .nwTOS: Slot.nwTOS
-        case .ipDSCP: Slot(2, 10, 6)
-        case .nwECN: Slot(2, 8, 2)
-        case .nwTTL: Slot.nwTTL
-        case .ipFrag: Slot.nwFrag
-        case .arpOp: Slot.nwProto
-        case .arpSPA: Slot.ipv4Src
-        case .arpTPA: Slot.ipv4Dst
-        case .arpSHA, .ndSLL: Slot.arpSHA
-        case .arpTHA, .ndTLL: Slot.arpTHA
-        case .tcpSrc, .udpSrc, .sctpSrc: Slot.tpSrc
-        case .tcpDst, .udpDst, .sctpDst: Slot.tpDst
-        case .tcpFlags: Slot(1, 0, 12)
-        case .icmpType, .icmpv6Type: Slot(4, 32, 8)
-        case .icmpCode, .icmpv6Code: Slot(4, 16, 8)
-        case .ndTarget: Slot.ndTarget
-        case .ndReserved: Slot.ndReserved
-        case .ndOptionsType: Slot.ndOptionsType
         }
     }
 }

@@ -28,6 +28,8 @@ public final class Group: Sendable {
         public let watchPort: PortNumber?
         public let watchGroup: UInt32?
         public let actions: [Action]
+        /// The actions, ready to be run.
+        let code: ActionCode
         public let counter: CounterHandle
 
         public init(
@@ -39,6 +41,7 @@ public final class Group: Sendable {
             self.watchPort = watchPort
             self.watchGroup = watchGroup
             self.actions = actions
+            code = ActionCode(actions)
             self.counter = counter
         }
     }

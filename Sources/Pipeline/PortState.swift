@@ -42,6 +42,9 @@ public struct PortState: Sendable, Equatable {
     /// Bytes of network packet.
     public var mtu = 1500
     public var hardwareAddress: UInt64 = 0
+    /// Of a patch port, what passed through it; other ports count by themselves.
+    public var receiveCounter: CounterHandle?
+    public var transmitCounter: CounterHandle?
 
     public init(index: PortIndex, bridge: Int, number: PortNumber, name: String, kind: Kind) {
         self.index = index

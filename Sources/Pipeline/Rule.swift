@@ -9,6 +9,8 @@ public final class Rule: Sendable {
     let packed: PackedMatch
     public let cookie: UInt64
     public let actions: [Action]
+    /// The actions, ready to be run.
+    let code: ActionCode
     /// Seconds; 0 is never.
     public let idleTimeout: UInt16
     public let hardTimeout: UInt16
@@ -46,6 +48,7 @@ public final class Rule: Sendable {
         packed = PackedMatch(match)
         self.cookie = cookie
         self.actions = actions
+        code = ActionCode(actions)
         traits = RuleTraits(actions)
         self.idleTimeout = idleTimeout
         self.hardTimeout = hardTimeout
@@ -62,6 +65,7 @@ public final class Rule: Sendable {
         packed = mod.packed
         cookie = mod.cookie ?? 0
         actions = mod.actions
+        code = ActionCode(mod.actions)
         traits = RuleTraits(mod.actions)
         idleTimeout = mod.idleTimeout
         hardTimeout = mod.hardTimeout
@@ -80,6 +84,7 @@ public final class Rule: Sendable {
         packed = old.packed
         cookie = mod.cookie ?? (isAdded ? 0 : old.cookie)
         actions = mod.actions
+        code = ActionCode(mod.actions)
         traits = RuleTraits(mod.actions)
         idleTimeout = isAdded ? mod.idleTimeout : old.idleTimeout
         hardTimeout = isAdded ? mod.hardTimeout : old.hardTimeout

@@ -41,7 +41,11 @@ public final class BridgeState {
     public var failMode = FailMode.standalone
     public var fragments = FragmentMode.normal
     /// Ports by OpenFlow number.
-    public var ports: [PortNumber: PortIndex] = [:]
+    public var ports: [PortNumber: PortIndex] = [:] {
+        didSet { portOrder = ports.sorted { $0.key < $1.key }.map(\.value) }
+    }
+    /// The same in the order of their numbers, in which `flood` goes through them.
+    public private(set) var portOrder: [PortIndex] = []
     /// 255 tables, 0 to 254; made when first used.
     public internal(set) var tables: [FlowTable?] = Array(repeating: nil, count: 255)
     let slab = RuleSlab()

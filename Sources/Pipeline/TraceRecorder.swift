@@ -13,10 +13,13 @@ final class TraceRecorder {
         var children: [Int] = []
     }
 
+    private let printer: FlowPrinter
     private(set) var nodes: [Node] = []
     private var roots: [Int] = []
     /// Nodes that new ones go into.
     private var open: [Int] = []
+
+    init(printer: FlowPrinter = FlowPrinter()) { self.printer = printer }
 
     private func add(_ kind: Kind, _ text: String) -> Int {
         nodes.append(Node(kind: kind, text: text))
@@ -46,14 +49,14 @@ final class TraceRecorder {
     func beginActionSet() { open.append(add(.table, "--. Executing action set:")) }
     func beginBucket(_ id: UInt32) { open.append(add(.bucket, "bucket \(id)")) }
 
-    func action(_ action: Action) { _ = add(.action, action.description) }
+    func action(_ action: Action) { _ = add(.action, printer.text([action])) }
     func action(_ text: String) { _ = add(.action, text) }
     func detail(_ text: String) { _ = add(.detail, text) }
     func warning(_ text: String) { _ = add(.warning, text) }
     func error(_ text: String) { _ = add(.error, text) }
 
     private func describe(_ rule: Rule) -> String {
-        let match = rule.match.description
+        let match = printer.text(rule.match)
         let cookie = rule.cookie == 0 ? "" : ", cookie 0x\(String(rule.cookie, radix: 16))"
         return "\(match.isEmpty ? "" : match + ", ")priority \(rule.priority)\(cookie)"
     }

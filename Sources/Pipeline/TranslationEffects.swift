@@ -20,7 +20,7 @@ public final class TranslationEffects: Sendable {
         counters = nil
     }
 
-    func learn(_ request: LearnRequest) { learnQueue?.post(request) }
+    func learn(_ request: LearnRequest) { learnQueue?.post([request]) }
 
     func shorten(_ rule: CounterHandle, idle: UInt16, hard: UInt16) {
         counters?.lowerTimeouts(rule, idle: idle, hard: hard)

@@ -82,7 +82,7 @@ extension Translator {
         if hasExited || failure != nil { return false }
         let code = actionSet[entry].code
         trace { $0.action(code.takeUnretainedValue().actions[i]) }
-        return run(code._withUnsafeGuaranteedRef { $0.steps } + i, code, i, inBucket: inBucket) == .next
+        return run(steps(entry).0 + i, code, i, inBucket: inBucket) == .next
     }
 
     /// Without one of these at its end, a set does nothing.

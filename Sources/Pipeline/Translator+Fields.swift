@@ -42,7 +42,8 @@ extension Translator {
     }
 
     /// Bits of two neighbouring words, or of one, in the place that they have there.
-    @inline(__always) private func store(_ run: FieldRun, high: UInt64, highMask: UInt64, low: UInt64, lowMask: UInt64) {
+    @inline(__always) private func store(_ run: FieldRun, high: UInt64, highMask: UInt64, low: UInt64, lowMask: UInt64)
+    {
         let word = Int(run.word)
         if FlowKey.registerWords.contains(word) {
             writeRegister(word, high, highMask)

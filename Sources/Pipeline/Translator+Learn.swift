@@ -1,3 +1,4 @@
+import Actions
 import Base
 import Flow
 
@@ -8,21 +9,21 @@ extension Translator {
     func learn(_ step: UnsafePointer<ActionStep>, _ code: Unmanaged<ActionCode>, _ i: Int) {
         guard case .learn(let parameters) = code.takeUnretainedValue().actions[i] else { return }
         let number = bridge._withUnsafeGuaranteedRef { $0.number }
-        let mod = makeRule(parameters)
+        let request = makeRule(parameters, bridge: number)
         dependencies.formUnion(.table(bridge: number, parameters.table))
         var succeeds = true
-        if let standing = bridge.takeUnretainedValue().learnedRule(mod) {
+        if let standing = bridge.takeUnretainedValue().learnedRule(request) {
             // It is there: packets renew its hard timeout.
             translation.credits.append(Credit(.ruleLearned, standing.counter))
         } else {
-            if parameters.limit != 0 {
+            if parameters.limit != 0, parameters.table < 255 {
                 let table = bridge.takeUnretainedValue().tables[Int(parameters.table)]
                 succeeds = (table?.count(cookie: parameters.cookie) ?? 0) < Int(parameters.limit)
             }
             if succeeds {
                 // Until the rule stands, every packet comes here.
                 isCacheable = false
-                effects.learn(LearnRequest(bridge: number, mod: mod, limit: parameters.limit, time: now))
+                effects.learn(request)
             } else {
                 trace { $0.detail("Limit exceeded, learn failed") }
             }
@@ -30,7 +31,7 @@ extension Translator {
         if step.pointee.flag { write(step.pointee.target, succeeds ? 1 : 0) }
     }
 
-    private func makeRule(_ parameters: LearnParameters) -> FlowMod {
+    private func makeRule(_ parameters: LearnParameters, bridge: Int) -> LearnRequest {
         var match = Match()
         var actions: [Action] = []
         if parameters.finIdleTimeout != 0 || parameters.finHardTimeout != 0 {
@@ -50,13 +51,10 @@ extension Translator {
                 }
             }
         }
-        var mod = FlowMod(
-            .modifyStrict, table: parameters.table, priority: parameters.priority, match: match, actions: actions,
-            cookie: parameters.cookie)
-        mod.idleTimeout = parameters.idleTimeout
-        mod.hardTimeout = parameters.hardTimeout
-        if parameters.sendFlowRemoved { mod.flags.insert(.sendFlowRemoved) }
-        return mod
+        return LearnRequest(
+            bridge: bridge, table: parameters.table, priority: parameters.priority, match: match,
+            cookie: parameters.cookie, actions: actions, idleTimeout: parameters.idleTimeout,
+            hardTimeout: parameters.hardTimeout, sendFlowRemoved: parameters.sendFlowRemoved, limit: parameters.limit)
     }
 
     private func value(_ source: LearnParameters.Source) -> UInt128 {

@@ -25,7 +25,8 @@ extension Translator {
         return .endsList
     }
 
-    private func runBody(_ step: UnsafePointer<ActionStep>, _ code: Unmanaged<ActionCode>, _ rest: Int, isLarger: Bool) {
+    private func runBody(_ step: UnsafePointer<ActionStep>, _ code: Unmanaged<ActionCode>, _ rest: Int, isLarger: Bool)
+    {
         trace { $0.detail(isLarger ? "if the packet is larger:" : "if it is not:") }
         write(step.pointee.target, isLarger ? 1 : 0)
         let start = translation.program.words.count

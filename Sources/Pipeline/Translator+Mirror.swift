@@ -1,3 +1,4 @@
+import Actions
 import Base
 import Flow
 
@@ -67,7 +68,8 @@ extension Translator {
         bridge._withUnsafeGuaranteedRef { bridge in
             var same: UInt64 = 0
             for i in 0..<min(bridge.mirrors.count, 64)
-            where bridge.mirrors[i].outputPort == mirror.outputPort && bridge.mirrors[i].outputVLAN == mirror.outputVLAN {
+            where bridge.mirrors[i].outputPort == mirror.outputPort && bridge.mirrors[i].outputVLAN == mirror.outputVLAN
+            {
                 same |= 1 << UInt64(i)
             }
             return same

@@ -1,3 +1,4 @@
+import Actions
 import Base
 import Flow
 
@@ -33,7 +34,9 @@ extension Translator {
 
     private func lookUp(_ number: UInt8, hidesPorts: Bool) -> Unmanaged<Rule>? {
         // A table that was never used has no rules, and reading nothing needs no mask.
-        guard let table = bridge._withUnsafeGuaranteedRef({ Int(number) < $0.tables.count ? $0.tables[Int(number)] : nil })
+        guard
+            let table = bridge._withUnsafeGuaranteedRef({ Int(number) < $0.tables.count ? $0.tables[Int(number)] : nil }
+            )
         else { return nil }
         let key = UnsafeRawPointer(flow).assumingMemoryBound(to: FlowKey.self)
         guard isPristine, !hidesPorts else {

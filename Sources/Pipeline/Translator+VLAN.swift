@@ -52,7 +52,7 @@ extension Translator {
         case .access: false
         case .dot1qTunnel: true
         // A native VLAN is carried whether or not `trunks` names it.
-        case .nativeTagged, .nativeUntagged where vid == vlans.tag: true
+        case .nativeTagged where vid == vlans.tag, .nativeUntagged where vid == vlans.tag: true
         default:
             state._withUnsafeGuaranteedRef { state in
                 guard let trunks = state.ports[Int(port.rawValue)]?.trunks else { return true }
@@ -108,8 +108,8 @@ extension Translator {
         var result = tags
         switch vlans.mode {
         case .trunk: break
-        case .nativeTagged, .nativeUntagged where tags.outer.vid != 0: break
         case .nativeTagged, .nativeUntagged:
+            if tags.outer.vid != 0 { break }
             result.outer = InternalTags.Tag(
                 tpid: tags.outer.tpid != 0 ? tags.outer.tpid : EtherType.vlan, vid: vlans.tag, pcp: tags.outer.pcp)
         case .access:
@@ -148,7 +148,8 @@ extension Translator {
         isPending = true
     }
 
-    private static func wireTag(_ tag: InternalTags.Tag, _ priorityTags: PortState.PriorityTags, _ own: UInt32) -> UInt32
+    private static func wireTag(_ tag: InternalTags.Tag, _ priorityTags: PortState.PriorityTags, _ own: UInt32)
+        -> UInt32
     {
         let tci = tag.vid | tag.pcp
         // The TPID of a tag that is not there does not count.

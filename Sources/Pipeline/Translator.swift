@@ -110,7 +110,8 @@ public final class Translator {
         baseFresh = words + 3 * FlowKey.wordCount
         mask = words + 4 * FlowKey.wordCount
         lookupMask = words + 5 * FlowKey.wordCount
-        placeholderBridge = BridgeState(number: 0, name: "", stations: StationTable())
+        placeholderBridge = BridgeState(
+            number: 0, name: "", stations: StationTable(bridge: 0, changes: ChangeLog(), maximumEntries: 10))
         state = .passUnretained(placeholder)
         bridge = .passUnretained(placeholderBridge)
         effects = noEffects
