@@ -73,6 +73,7 @@ let package = Package(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
+        tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),
         tests("FlowTests", ["CLinux", "Base", "Wire", "Flow"], resources: [.copy("Resources")]),
         tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
         tests("PortsTests", ["CLinux", "Base", "Memory", "Ports", logging]),

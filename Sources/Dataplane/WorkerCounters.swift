@@ -10,6 +10,8 @@ public final class WorkerCounters: @unchecked Sendable {
         case slowPathPackets
         /// Copies made because a frame goes to several places.
         case copies
+        /// Frames that did not come from a receive queue.
+        case injected
         case sleeps
         // Mirrors of the cache's statistics, refreshed each round that moved a packet.
         case exactHits, signatureHits, megaflowHits, misses, tupleProbes, revalidated, invalidated, evicted, expired

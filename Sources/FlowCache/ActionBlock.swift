@@ -10,8 +10,7 @@ import Pipeline
 ///     word 2   content hash 32 | sole output port 32 (0 unless the program is just `output`)
 ///     word 3   drop reason 8 (0xff if none) | size class 8 | next block of the hash chain in units of words 48
 ///     then     the program, then two words for each credit
-@usableFromInline
-struct ActionBlock {
+public struct ActionBlock {
     @usableFromInline let words: UnsafeMutablePointer<UInt64>
 
     @inlinable init(_ words: UnsafeMutablePointer<UInt64>) { self.words = words }
@@ -23,14 +22,14 @@ struct ActionBlock {
         get { UInt32(truncatingIfNeeded: words[0] &>> 32) }
         nonmutating set { words[0] = UInt64(newValue) &<< 32 | words[0] & 0xffff_ffff }
     }
-    @inlinable var programCount: Int { Int(UInt16(truncatingIfNeeded: words[0] &>> 16)) }
+    @inlinable public var programCount: Int { Int(UInt16(truncatingIfNeeded: words[0] &>> 16)) }
     @inlinable var creditCount: Int { Int(UInt16(truncatingIfNeeded: words[0])) }
     @inlinable var dependencies: Dependencies { Dependencies(rawValue: words[1]) }
     @inlinable var contentHash: UInt32 { UInt32(truncatingIfNeeded: words[2] &>> 32) }
-    @inlinable var soleOutput: UInt32 { UInt32(truncatingIfNeeded: words[2]) }
-    @inlinable var dropReason: UInt8 { UInt8(truncatingIfNeeded: words[3] &>> 56) }
+    @inlinable public var soleOutput: UInt32 { UInt32(truncatingIfNeeded: words[2]) }
+    @inlinable public var dropReason: UInt8 { UInt8(truncatingIfNeeded: words[3] &>> 56) }
     @inlinable var sizeClass: Int { Int(UInt8(truncatingIfNeeded: words[3] &>> 48)) }
-    @inlinable var program: UnsafeMutablePointer<UInt64> { words + Self.headerWords }
+    @inlinable public var program: UnsafeMutablePointer<UInt64> { words + Self.headerWords }
 
     @usableFromInline func credit(_ i: Int) -> Credit {
         let at = words + Self.headerWords + programCount + 2 * i

@@ -43,6 +43,12 @@ public struct Burst {
 
     @inlinable public func key(_ i: Int) -> UnsafeMutablePointer<UInt64> { keys + i &* FlowKey.wordCount }
 
+    /// What to do with packet `i`; nil if there is no answer for it.
+    @inlinable @inline(__always) public func block(_ i: Int) -> ActionBlock? {
+        guard let words = blocks[i] else { return nil }
+        return ActionBlock(words)
+    }
+
     /// Room for the key of packet `i`, its further words zero.
     @inlinable @inline(__always) public func freshKey(_ i: Int) -> UnsafeMutablePointer<UInt64> {
         let key = key(i)

@@ -1,0 +1,122 @@
+import Base
+import CLinux
+import Flow
+import FlowCache
+import Pipeline
+import Ports
+import Synchronization
+
+/// What the caches of all workers did, and hold.
+public struct CacheSummary: Sendable, Equatable {
+    public var exactHits: UInt64 = 0
+    public var signatureHits: UInt64 = 0
+    public var megaflowHits: UInt64 = 0
+    public var misses: UInt64 = 0
+    public var tupleProbes: UInt64 = 0
+    public var revalidated: UInt64 = 0
+    public var invalidated: UInt64 = 0
+    public var evicted: UInt64 = 0
+    public var expired: UInt64 = 0
+    public var megaflows: UInt64 = 0
+    /// Of the worker that has most.
+    public var masks: UInt64 = 0
+}
+
+/// Every frame that came in, and where it ended.
+public struct Balance: Sendable, Equatable {
+    public var received: UInt64 = 0
+    public var injected: UInt64 = 0
+    /// Copies made of frames that go to several places.
+    public var copies: UInt64 = 0
+    public var sent: UInt64 = 0
+    public var drops: [DropReason: UInt64] = [:]
+
+    public var dropped: UInt64 { drops.values.reduce(0, &+) }
+    public var isEven: Bool { received &+ injected &+ copies == sent &+ dropped }
+}
+
+extension Switch {
+    public var cacheSummary: CacheSummary {
+        var sum = CacheSummary()
+        for counters in workers.map(\.counters) {
+            sum.exactHits &+= counters[.exactHits]
+            sum.signatureHits &+= counters[.signatureHits]
+            sum.megaflowHits &+= counters[.megaflowHits]
+            sum.misses &+= counters[.misses]
+            sum.tupleProbes &+= counters[.tupleProbes]
+            sum.revalidated &+= counters[.revalidated]
+            sum.invalidated &+= counters[.invalidated]
+            sum.evicted &+= counters[.evicted]
+            sum.expired &+= counters[.expired]
+            sum.megaflows &+= counters[.megaflows]
+            sum.masks = max(sum.masks, counters[.masks])
+        }
+        return sum
+    }
+
+    /// Drops by reason over all workers: what rules, limits and frames themselves caused. Drops at ports are theirs.
+    public var workerDrops: [DropReason: UInt64] {
+        var sum: [DropReason: UInt64] = [:]
+        for worker in workers {
+            for reason in DropReason.allCases where worker.counters.drops(reason) > 0 {
+                sum[reason, default: 0] &+= worker.counters.drops(reason)
+            }
+        }
+        return sum
+    }
+
+    /// The balance now. While traffic runs it is even only up to what is under way.
+    public var balance: Balance {
+        var sum = Balance()
+        sum.drops = workerDrops
+        for worker in workers {
+            sum.injected &+= worker.counters[.injected]
+            sum.copies &+= worker.counters[.copies]
+        }
+        for port in ports.values.map(\.port) + sources + sinks {
+            let received = port.received
+            let sent = port.transmitted
+            sum.received &+= received.packets
+            sum.sent &+= sent.packets
+            sum.drops.merge(sent.drops, uniquingKeysWith: &+)
+        }
+        return sum
+    }
+
+    /// All megaflows of all workers, with statistics of this moment.
+    public func megaflows() -> [MegaflowDescription] {
+        let found = Mutex<[MegaflowDescription]>([])
+        onEveryWorker { worker, done in
+            worker.describe { flows in
+                found.withLock { $0 += flows }
+                done()
+            }
+        }
+        return found.withLock { $0 }
+    }
+
+    /// Empties all caches, their statistics paid out.
+    public func flushCaches() { onEveryWorker { worker in worker.flushCache() } }
+
+    /// `pmd/clear`.
+    public func clearWorkerStatistics() { onEveryWorker { worker in worker.counters.clear() } }
+
+    /// Latency of frames inside the switch, receipt to transmission, in nanoseconds: the value below which the given shares of
+    /// frames lie.
+    public func latency(_ shares: [Double]) -> [Double] {
+        var classes = Array(repeating: UInt64(0), count: WorkerCounters.latencyClasses)
+        for worker in workers {
+            for i in 0..<classes.count { classes[i] &+= weft_atomic_load(worker.counters.latencies + i) }
+        }
+        let total = classes.reduce(0, &+)
+        let nanosecondsPerTick = 1e6 / Double(Worker.cyclesPerMillisecond)
+        return shares.map { share in
+            var left = UInt64(Double(total) * share)
+            for (number, count) in classes.enumerated() {
+                if left < count { return Double(WorkerCounters.latencyFloor(number)) * nanosecondsPerTick }
+                left -= count
+            }
+            return 0
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import Base
+import Flow
+import Memory
+import Pipeline
+
+extension Switch {
+    /// Runs each frame through the datapath as if received on a port, one after the other; what it causes, `learn`ed rules
+    /// included, is done on return.
+    public func inject(_ frames: [[UInt8]], port: PortIndex) throws(SwitchError) {
+        guard let attached = model.state.port(port) else { throw SwitchError("no such port") }
+        if case .patch = attached.kind {
+            throw SwitchError("\(attached.name) is a patch port: frames enter a bridge through ports with a device")
+        }
+        for frame in frames where frame.count > 65535 {
+            throw SwitchError("frame of \(frame.count) bytes: expected 65535 at the most")
+        }
+        let number = ports[port]?.placement.first ?? 0
+        let worker = workers[number]
+        for frame in frames {
+            onWorker(worker) { _ = worker.inject(frame, port: port) }
+            drainRequests()
+        }
+    }
+
+    /// Runs `body` on one worker, between two bursts, and waits for it.
+    func onWorker(_ worker: Worker, _ body: @escaping @Sendable () -> Void) {
+        let chosen = worker.number
+        onEveryWorker { worker in if worker.number == chosen { body() } }
+    }
+}

@@ -1,0 +1,55 @@
+import Base
+import FlowCache
+import Pipeline
+
+extension Switch {
+    /// What is due now: learned rules are made, statistics are folded, timeouts are looked at, devices are watched. The control
+    /// thread calls it ten times a second (real time), and when `model.learnQueue` wakes it.
+    public func tick() {
+        let now = clock.milliseconds
+        drainRequests()
+        guard now >= nextUpkeep else { return }
+        nextUpkeep = now + 500
+        settle()
+        expire(now)
+        refreshPorts()
+    }
+
+    /// Makes the rules that packets have asked for.
+    public func drainRequests() {
+        while model.applyLearned(now: clock.milliseconds) > 0 {}
+    }
+
+    /// Credits rules, groups and stations with all that packets have done up to now. Afterwards `model.counters` is exact.
+    public func settle() { onEveryWorker { worker, done in worker.settle(done: done) } }
+
+    private func expire(_ now: UInt64) {
+        for rule in model.expireRules(now: now) { expiredRules.append(rule) }
+        if expiredRules.count > 1024 { expiredRules.removeFirst(expiredRules.count - 1024) }
+        for case let bridge? in model.state.bridges {
+            while bridge.stations.expire(now: now) {}
+        }
+    }
+
+    /// Virtual time only: lets `milliseconds` pass, in steps fine enough that everything happens in its order.
+    public func warp(_ milliseconds: UInt64) throws(SwitchError) {
+        guard clock.isVirtual else {
+            throw SwitchError("time runs by itself; only weftd --virtual-time lets it be moved")
+        }
+        var left = milliseconds
+        while left > 0 {
+            let step = min(left, 100)
+            clock.advance(step)
+            left -= step
+            passTime()
+        }
+    }
+
+    private func passTime() {
+        let now = clock.milliseconds
+        onEveryWorker { worker in worker.sweepAll(now: now) }
+        drainRequests()
+        settle()
+        expire(now)
+    }
+}

@@ -1,0 +1,131 @@
+import Actions
+import Base
+import CLinux
+import Flow
+import FlowCache
+import Memory
+import Pipeline
+import Ports
+
+// The way of a burst. Every stage runs over the whole burst before the next begins, so that the memory each packet needs is
+// on its way while others are worked on. A packet that misses the caches is translated before anything of its burst
+// is executed: so no packet overtakes an earlier one.
+
+extension Worker {
+    /// `count` frames stand in `cache.burst.packets`: sends each where it has to go. Nothing is flushed.
+    @inline(__always)
+    func process(_ count: Int) {
+        let now = clock.milliseconds
+        adoptConfiguration()
+        let count = extract(count)
+        let unresolved = cache.classify(count, now: now)
+        if unresolved > 0 { resolve(unresolved, now: now) }
+        execute(count)
+        cache.endBurst()
+    }
+
+    /// Looks whether the configuration has changed, once a burst.
+    @inline(__always)
+    private func adoptConfiguration() {
+        let generation = model.changes.generation
+        guard generation != knownGeneration else { return }
+        adopt(generation)
+    }
+
+    @inline(never)
+    private func adopt(_ generation: UInt64) {
+        knownGeneration = generation
+        cache.setGeneration(generation)
+        vlanLimit = reader.enter()._withUnsafeGuaranteedRef { $0.settings.vlanLimit }
+        reader.leave()
+    }
+
+    /// Keys of all frames. Frames too short to be Ethernet are dropped, the others close ranks: how many there are.
+    @inline(__always)
+    private func extract(_ count: Int) -> Int {
+        let burst = cache.burst
+        var kept = 0
+        for i in 0..<count {
+            let packet = burst.packets[i]
+            burst.packets[kept] = packet
+            let kind = extractKey(packet, into: burst.freshKey(kept), vlanLimit: vlanLimit)
+            guard kind != .tooShort else {
+                discard(packet, .frameTooShort)
+                continue
+            }
+            cache.prepare(kept, isExtended: kind == .extended)
+            kept &+= 1
+        }
+        return kept
+    }
+
+    /// Runs each packet's program, in order of arrival.
+    @inline(__always)
+    private func execute(_ count: Int) {
+        let burst = cache.burst
+        for i in 0..<count {
+            let packet = burst.packets[i]
+            guard let block = burst.block(i) else {
+                discard(packet, .translationFailed)
+                continue
+            }
+            if block.soleOutput != 0 {
+                send(packet, to: block.soleOutput)
+            } else {
+                run(block, packet)
+            }
+        }
+    }
+
+    @inline(never)
+    private func run(_ block: ActionBlock, _ packet: Packet) {
+        if block.programCount == 0 {
+            discard(packet, DropReason(rawValue: block.dropReason) ?? .noOutput)
+            return
+        }
+        let outcome = Executor.execute(
+            block.program, count: block.programCount, on: packet, pool: &pool, outputs: outputs,
+            drops: counters.drops)
+        if outcome.sent &+ outcome.lost > 1 { counters.add(.copies, UInt64(outcome.sent &+ outcome.lost) &- 1) }
+        if outcome.lost > 0 { count(.noBuffer, Int(outcome.lost)) }
+    }
+
+    /// Packets that the caches had no answer for, in order of arrival.
+    @inline(never)
+    private func resolve(_ count: Int, now: UInt64) {
+        let start = weft_cycles()
+        let state = reader.enter()
+        state._withUnsafeGuaranteedRef { state in
+            for i in 0..<count { resolve(packet: Int(cache.burst.unresolved[i]), state, now: now) }
+        }
+        reader.leave()
+        counters.add(.slowPathPackets, UInt64(count))
+        counters.add(.slowPathCycles, weft_cycles() &- start)
+    }
+
+    private func resolve(packet i: Int, _ state: SwitchState, now: UInt64) {
+        let status = cache.status(i, now: now)
+        guard status != .current else { return }
+        let key = UnsafeRawPointer(cache.burst.key(i)).assumingMemoryBound(to: FlowKey.self)
+        translator.translate(
+            key, packetLength: Int(cache.burst.packets[i].pointee.length), state: state, now: now, effects: effects)
+        let stations = { (credit: Credit, used: UInt64) in state.stationSeen(credit, now: used) }
+        if case .suspect(let flow) = status {
+            if cache.holds(flow, translator.translation) {
+                cache.confirm(i, flow: flow, now: now)
+                return
+            }
+            cache.invalidate(flow, stations)
+        }
+        cache.install(i, translator.translation, now: now, stations: stations)
+    }
+}
+
+extension SwitchState {
+    /// A cached flow says that a learned address was in use at `now` (milliseconds).
+    func stationSeen(_ credit: Credit, now: UInt64) {
+        let number = Int(credit.bridge)
+        guard number < bridges.count, let bridge = bridges[number] else { return }
+        bridge.stations.touch(credit.handle, now: now)
+    }
+}

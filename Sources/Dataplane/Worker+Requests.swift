@@ -1,0 +1,101 @@
+import Base
+import CLinux
+import Flow
+import FlowCache
+import Memory
+import Pipeline
+import Ports
+
+// What other threads ask of a worker. Everything here runs on the worker's thread, by way of `post`, or before it starts.
+
+extension Worker {
+    /// Before the thread runs: what was posted.
+    func runMailbox() { mailbox.run() }
+
+    func attach(_ receiver: PortReceiver, to port: PortIndex) {
+        receiver.portIndex = port
+        receivers.append(receiver)
+    }
+
+    func detach(_ gone: [PortReceiver]) { receivers.removeAll { one in gone.contains { $0 === one } } }
+
+    func setTransmitter(_ transmitter: PortTransmitter?, for port: PortIndex) {
+        guard Int(port.rawValue) < 16384 else { return }
+        transmitterOwners[port.rawValue] = transmitter
+        transmitters[Int(port.rawValue)] = transmitter.map { Unmanaged.passUnretained($0) }
+    }
+
+    /// Frames as if received on a port; each is a burst of its own, and everything is out on return. False if there was no
+    /// buffer for it.
+    func inject(_ frame: [UInt8], port: PortIndex) -> Bool {
+        guard let packet = pool.take(frame.count) else {
+            count(.noBuffer, 1)
+            return false
+        }
+        frame.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { packet.pointee.data.copyMemory(from: start, byteCount: bytes.count) }
+        }
+        packet.pointee.inPort = port
+        packet.pointee.timestamp = 0
+        cache.burst.packets[0] = packet
+        process(1)
+        flush()
+        counters.add(.packets, 1)
+        counters.add(.injected, 1)
+        publishCacheStatistics()
+        return true
+    }
+
+    /// Credits to rules what the megaflows have counted, a slice at a time: between two slices the worker forwards.
+    /// `done` runs on the worker at the end.
+    func settle(from start: Int = 0, done: @escaping @Sendable () -> Void) {
+        let slice = 1024
+        let state = reader.enter()
+        state._withUnsafeGuaranteedRef { state in
+            cache.settle(start..<start + slice) { credit, used in state.stationSeen(credit, now: used) }
+        }
+        reader.leave()
+        if start + slice >= cache.settleEnd {
+            done()
+        } else {
+            post { self.settle(from: start + slice, done: done) }
+        }
+    }
+
+    func flushCache() {
+        let state = reader.enter()
+        state._withUnsafeGuaranteedRef { state in
+            cache.flush { credit, used in state.stationSeen(credit, now: used) }
+        }
+        reader.leave()
+        cache.endBurst()
+        publishCacheStatistics()
+    }
+
+    /// Sweeps the whole table, as time does step by step.
+    func sweepAll(now: UInt64) {
+        let state = reader.enter()
+        state._withUnsafeGuaranteedRef { state in
+            cache.sweep(cache.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
+        }
+        reader.leave()
+        cache.endBurst()
+        cache.rank()
+        publishCacheStatistics()
+    }
+
+    func describe(from start: Int = 0, _ found: [MegaflowDescription] = [], done: @escaping @Sendable ([MegaflowDescription]) -> Void) {
+        let slice = 512
+        var all = found
+        for var flow in cache.describe(start..<start + slice) {
+            flow.worker = number
+            all.append(flow)
+        }
+        let result = all
+        if start + slice >= cache.settleEnd {
+            done(result)
+        } else {
+            post { self.describe(from: start + slice, result, done: done) }
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import Actions
+import Base
+import CLinux
+import Flow
+import FlowCache
+import Memory
+import Pipeline
+import Ports
+import Synchronization
+
+/// One poll-mode thread, pinned to a core, that does everything for a packet: receive, key, caches, slow path, actions,
+/// transmit. It owns its buffers, caches, translator and transmit queues; it shares nothing that it would have to
+/// lock on the way of a packet. `Worker+Loop` is the thread, `Worker+Process` the way of a burst.
+///
+/// Other threads reach it through `post` (work between two bursts) and read its `counters`.
+public final class Worker: @unchecked Sendable {
+    public let number: Int
+    /// Core that it is pinned to; nil lets the kernel place it.
+    public let core: Int?
+    public let counters = WorkerCounters()
+
+    let model: SwitchModel
+    let clock: SwitchClock
+    let reader: SwitchModel.Reader
+    let mailbox = Mailbox()
+    let translator = Translator()
+    let effects: TranslationEffects
+    let burstSize: Int
+
+    var pool: PacketPool
+    var cache: FlowCache
+    let outputs: OutputBatches
+    /// What `outputs` calls back with: the worker's address.
+    private let selfReference: UnsafeMutablePointer<Unmanaged<Worker>?>
+    var receivers: [PortReceiver] = []
+    /// By port index; unretained, kept alive by `transmitterOwners`.
+    let transmitters: UnsafeMutablePointer<Unmanaged<PortTransmitter>?>
+    var transmitterOwners: [UInt32: PortTransmitter] = [:]
+    /// Some receiver may bring frames whose checksum or segmentation is left to the transmitter.
+    var seesOffloads = false
+    var vlanLimit = 1
+    var knownGeneration: UInt64 = 0
+
+    // The thread.
+    let stopping = Atomic<Bool>(false)
+    var thread = pthread_t()
+    var isRunning = false
+    var idle = IdlePolicy()
+    var upkeepDue: UInt64 = 0
+    var rankDue: UInt64 = 0
+
+    public init(
+        number: Int, core: Int?, model: SwitchModel, clock: SwitchClock, reader: SwitchModel.Reader,
+        cache: FlowCacheConfiguration, burstSize: Int = 32
+    ) {
+        self.number = number
+        self.core = core
+        self.model = model
+        self.clock = clock
+        self.reader = reader
+        self.burstSize = min(max(1, burstSize), FlowCacheLimits.maximumBurst)
+        effects = TranslationEffects(learnQueue: model.learnQueue, counters: model.counters)
+        pool = PacketPool()
+        self.cache = FlowCache(cache, counters: model.counters, changes: model.changes)
+        transmitters = .allocate(capacity: OutputBatches.maximumPorts)
+        transmitters.initialize(repeating: nil, count: OutputBatches.maximumPorts)
+        selfReference = .allocate(capacity: 1)
+        selfReference.initialize(to: nil)
+        outputs = OutputBatches(context: selfReference) { context, port in
+            let reference = context.assumingMemoryBound(to: Unmanaged<Worker>?.self).pointee
+            reference?._withUnsafeGuaranteedRef { $0.transmit(port) }
+        }
+        selfReference.pointee = .passUnretained(self)
+    }
+
+    deinit {
+        transmitters.deallocate()
+        selfReference.deallocate()
+    }
+}
