@@ -76,6 +76,7 @@ let package = Package(
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),
         tests("FlowTests", ["CLinux", "Base", "Wire", "Flow"], resources: [.copy("Resources")]),
         tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
+        tests("ClassifierTests", ["Flow", "Classifier"]),
         tests("PortsTests", ["CLinux", "Base", "Memory", "Ports", logging]),
         program("weftd", ["Control", "Dataplane", "Base", argumentParser, logging]),
         program("weftctl", ["Control", "Base", argumentParser]),

@@ -64,10 +64,16 @@ public struct LinearClassifier {
     /// The first of the candidates.
     public func lookup(_ key: FlowKey) -> RuleIndex? { candidates(key).first }
 
-    /// Rules of the highest priority among those that match and are not part of a conjunction.
+    /// Rules of the highest priority among those that match and are not part of a conjunction. As in OVS, a rule of a
+    /// conjunction hides what has the same match and a lower priority.
     private func unconditional(_ key: FlowKey) -> [RuleIndex] {
-        let plain = entries.filter { $0.conjunctions.isEmpty && $0.matches(key) }
-        return plain.prefix { $0.priority == plain[0].priority }.map(\.rule)
+        let matching = entries.filter { $0.matches(key) }
+        var found: [Entry] = []
+        for (i, entry) in matching.enumerated() where entry.conjunctions.isEmpty {
+            if let best = found.first, best.priority > entry.priority { break }
+            if !matching[..<i].contains(where: { $0.match == entry.match }) { found.append(entry) }
+        }
+        return found.map(\.rule)
     }
 
     /// Conjunctions of which these rules satisfy all clauses, lowest id first.
