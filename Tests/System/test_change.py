@@ -1,0 +1,229 @@
+"""What changes while traffic runs: rules, ports, devices, configuration, the daemon itself. No packet is lost to it."""
+import os
+import re
+import signal
+import subprocess
+import time
+
+from bench import V4, SwitchTest
+from lab import words
+from rpc import Refused
+from weft import Weft
+
+
+class Pinging:
+    """A ping that runs while something else happens; end() returns sent and received."""
+
+    def __init__(self, test, source, target, interval=0.002):
+        self.test = test
+        self.process = test.lab.spawn(source, f'ping -q -n -i {interval} -W 1 {target}', stdout=subprocess.PIPE, text=True)
+        time.sleep(0.2)
+
+    def end(self):
+        time.sleep(0.2)
+        self.process.send_signal(signal.SIGINT)
+        output = self.process.communicate(timeout=10)[0]
+        found = re.search(r'(\d+) packets transmitted, (\d+) received', output)
+        return int(found.group(1)), int(found.group(2))
+
+
+class RuleChangeTest(SwitchTest):
+    def rules(self, count, path, last='actions=normal'):
+        with open(path, 'w') as f:
+            for n in range(count):
+                f.write(f'table=1,priority=10,tcp,nw_src=10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255},tp_dst={n % 60000},actions=drop\n')
+            f.write(f'table=0,priority=0,{last}\n')
+
+    def test_replacing_100000_rules_loses_no_ping(self):
+        self.reach('a', V4['b'])
+        path, times = f'{self.weft.dir}/many.flows', []
+        self.rules(100_000, path)
+        pinging = Pinging(self, 'a', V4['b'])
+        for _ in range(3):
+            start = time.monotonic()
+            self.weft('replace-flows', 'br0', path)
+            times.append(time.monotonic() - start)
+        sent, received = pinging.end()
+        print(f'replace-flows with 100,000 rules: {max(times):.2f} s at most, {sent} pings')
+        self.assertEqual(sent, received)
+        self.assertGreater(sent, 100)
+
+    def test_replacing_rules_under_a_flood(self):
+        self.reach('a', V4['b'])
+        path = f'{self.weft.dir}/many.flows'
+        self.rules(20_000, path)
+        frame = f"{{ eth(da={self.lab.mac('b', 'e0')}, sa={self.lab.mac('a', 'e0')}), ipv4(sa=10.77.0.1, da=10.77.0.2), udp(sp=drnd(), dp=9), fill(0, 18) }}"
+        flood = self.lab.flood('a', 'e0', frame, seconds=3, wait=False)
+        before = self.lab.packets('b', 'e0', 'rx')
+        for _ in range(3):
+            self.weft('replace-flows', 'br0', path)
+        flood.wait(10)
+        self.assertGreater(self.lab.packets('b', 'e0', 'rx') - before, 10_000)
+
+    def test_a_wrong_line_changes_nothing(self):
+        self.reach('a', V4['b'])
+        path = f'{self.weft.dir}/wrong.flows'
+        self.rules(1000, path)
+        with open(path, 'a') as f:
+            f.write('priority=1,ip,nw_src=10.0.0.300,actions=drop\n')
+        before = self.weft('dump-flows', 'br0')
+        with self.assertRaises(Refused) as caught:
+            self.weft('replace-flows', 'br0', path)
+        self.assertIn('1002', str(caught.exception))
+        without_age = lambda text: sorted(line.split('table=')[1] for line in text.splitlines() if 'table=' in line)
+        self.assertEqual(len(without_age(before)), len(without_age(self.weft('dump-flows', 'br0'))))
+
+    def test_a_change_takes_effect_at_once(self):
+        self.reach('a', V4['b'])
+        self.weft('add-flow', 'br0', 'priority=0,actions=normal')
+        for _ in range(5):
+            self.weft('add-flow', 'br0', 'priority=9,icmp,actions=drop')
+            time.sleep(0.1)
+            self.assertEqual(self.lab.ping('a', V4['b'], count=2)[1], 0)
+            self.weft('del-flows', 'br0', 'icmp')
+            time.sleep(0.1)
+            self.assertEqual(self.lab.ping('a', V4['b'], count=2)[1], 2)
+
+
+class PortChangeTest(SwitchTest):
+    hosts = ('a', 'b', 'c')
+
+    def test_adding_and_removing_a_port_loses_no_ping(self):
+        self.reach('a', V4['b'])
+        pinging = Pinging(self, 'a', V4['b'])
+        for _ in range(10):
+            self.weft('del-port', 'br0', 'vc')
+            self.weft('add-port', 'br0', 'vc')
+        sent, received = pinging.end()
+        self.assertEqual(sent, received)
+        self.assert_ping('a', V4['c'])
+
+    def test_device_that_goes_and_comes_back(self):
+        self.reach('a', V4['c'])
+        pinging = Pinging(self, 'a', V4['b'])
+        self.lab.ip('s', 'link del vc')
+        time.sleep(0.5)
+        self.assertIn('vc', self.weft('show'))
+        self.connect('c')
+        self.reach('a', V4['c'], seconds=10)
+        self.assert_ping('a', V4['c'])
+        sent, received = pinging.end()
+        self.assertEqual(sent, received)
+
+    def test_link_down_and_up(self):
+        self.reach('a', V4['c'])
+        self.lab.ip('s', 'link set vc down')
+        self.assert_no_ping('a', V4['c'])
+        self.lab.ip('s', 'link set vc up')
+        self.reach('a', V4['c'], seconds=10)
+
+    def test_administratively_down(self):
+        self.reach('a', V4['c'])
+        self.weft('set-port', 'vc', 'admin=down')
+        self.assert_no_ping('a', V4['c'])
+        self.weft('set-port', 'vc', 'admin=up')
+        self.reach('a', V4['c'], seconds=10)
+
+
+class RestartTest(SwitchTest):
+    def save(self):
+        path = f'{self.weft.dir}/weft.yaml'
+        self.weft('config/save', path)
+        return path
+
+    def test_killed_and_started_again(self):
+        self.weft('add-flow', 'br0', 'priority=5,actions=normal')
+        self.reach('a', V4['b'])
+        path = self.save()
+        for _ in range(2):
+            self.weft.process.kill()
+            self.weft.process.wait()
+            self.assert_no_ping('a', V4['b'])
+            self.weft.command = [*self.weft.command, '--config', path] if '--config' not in self.weft.command else self.weft.command
+            self.weft.start()
+            self.assert_ping('a', V4['b'])
+            self.assertIn('priority=5', self.weft('dump-flows', 'br0'))
+
+    def test_stops_cleanly(self):
+        self.reach('a', V4['b'])
+        self.weft.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.weft.process.wait(10), 0)
+        self.assertFalse(os.path.exists(self.weft.path))
+
+    def test_reload(self):
+        self.reach('a', V4['b'])
+        path = self.save()
+        self.weft.stop()
+        self.weft.command += ['--config', path]
+        self.weft.start()
+        self.reach('a', V4['b'])
+        self.weft('add-port', 'br0', 'extra', 'type=null')
+        with_port = f'{self.weft.dir}/with.yaml'
+        self.weft('config/save', with_port)
+        self.weft('del-port', 'br0', 'extra')
+        os.replace(with_port, path)
+        pinging = Pinging(self, 'a', V4['b'])
+        self.weft.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 5
+        while 'extra' not in self.weft('show') and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertIn('extra', self.weft('show'))
+        sent, received = pinging.end()
+        self.assertEqual(sent, received)
+
+    def test_wrong_configuration_is_refused_and_the_old_one_stays(self):
+        path = self.save()
+        self.weft.stop()
+        self.weft.command += ['--config', path]
+        self.weft.start()
+        self.reach('a', V4['b'])
+        with open(path, 'a') as f:
+            f.write('\nno-such-key: 1\n')
+        self.weft.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        self.assert_ping('a', V4['b'])
+        self.assertIn('no-such-key', self.weft.log())
+
+
+class CapabilityTest(SwitchTest):
+    """Two capabilities are enough, and a missing one is named."""
+
+    def run_as_nobody(self, capabilities):
+        os.chmod(self.weft.dir, 0o777)
+        weft = Weft.__new__(Weft)
+        weft.dir, weft.process, weft.environment, weft.connection = self.weft.dir, None, dict(os.environ), None
+        weft.path = f'{self.weft.dir}/nobody.sock'
+        caps = ','.join(f'+{c}' for c in capabilities) or '-all'
+        limit = ['--inh-caps', caps, '--ambient-caps', caps] if capabilities else ['--inh-caps', '-all']
+        weft.command = ['ip', 'netns', 'exec', self.lab.namespaces['s'], 'setpriv', '--reuid=65534', '--regid=65534', '--clear-groups',
+                        *limit, '--', *words(self.weft.command[-3]), '--control', weft.path]
+        return weft
+
+    def setUp(self):
+        super().setUp()
+        self.weft('del-br', 'br0')
+
+    def test_two_capabilities_are_enough(self):
+        weft = self.run_as_nobody(['net_raw', 'net_admin'])
+        try:
+            weft.start()
+            weft('add-br', 'br0')
+            weft('add-port', 'br0', 'va')
+            weft('add-port', 'br0', 'vb')
+            self.reach('a', V4['b'])
+        finally:
+            weft.stop()
+
+    def test_missing_capability_is_named(self):
+        weft = self.run_as_nobody([])
+        try:
+            try:
+                weft.start()
+                weft('add-br', 'br0', 'local=none')
+                weft('add-port', 'br0', 'va')
+                said = weft('show') + weft.log()
+            except Refused as error:
+                said = str(error) + weft.log()
+            self.assertIn('CAP_NET_RAW', said)
+        finally:
+            weft.stop()

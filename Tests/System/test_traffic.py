@@ -1,0 +1,148 @@
+"""Hosts on either side of the switch talk to each other with the default settings of their devices."""
+from bench import V4, V6, SwitchTest
+
+
+class TrafficTest(SwitchTest):
+    def test_ping(self):
+        self.assert_ping('a', V4['b'], count=50)
+        self.assert_ping('b', V6['a'], count=50)
+
+    def test_ping_sizes_and_fragments(self):
+        for size in (0, 1, 17, 18, 1472, 1473, 4000, 20000):
+            self.assert_ping('a', V4['b'], count=3, size=size)
+            self.assert_ping('a', V6['b'], count=3, size=size)
+
+    def test_tcp(self):
+        for target in (V4['b'], V6['b']):
+            self.reach('a', target)
+            for direction in ('', '-R'):
+                with self.subTest(target=target, direction=direction):
+                    report = self.lab.iperf('a', 'b', target, 2, direction)
+                    self.assertGreater(report['sum_received']['bits_per_second'], 100e6)
+
+    def test_udp(self):
+        for target in (V4['b'], V6['b']):
+            self.reach('a', target)
+            with self.subTest(target=target):
+                report = self.lab.iperf('a', 'b', target, 2, '-u -b 20M -l 1000')['sum']
+                self.assertGreater(report['packets'], 1000)
+                self.assertLess(report['lost_packets'], report['packets'] * 0.01)
+
+    def test_many_connections_at_once(self):
+        self.reach('a', V4['b'])
+        report = self.lab.iperf('a', 'b', V4['b'], 2, '-P 8')
+        self.assertTrue(all(s['receiver']['bytes'] > 0 for s in report['streams']))
+
+    def test_flow_rules_rewrite_what_arrives(self):
+        self.reach('a', V4['b'])
+        self.weft('add-flow', 'br0', 'priority=10,icmp,nw_dst=10.77.0.2,actions=set_field:0xb8->nw_tos,dec_ttl,normal')
+        self.weft('add-flow', 'br0', 'priority=0,actions=normal')
+        capture = self.capture('b', 'icmp and dst 10.77.0.2')
+        self.assertEqual(self.lab.ping('a', V4['b'], count=3)[1], 3)
+        lines = '\n'.join(capture.lines())
+        self.assertIn('tos 0xb8, ttl 63', lines)
+        self.assertNotIn('bad cksum', lines)
+
+    def test_secure_bridge_without_rules_passes_nothing(self):
+        self.weft('set-br', 'br0', 'fail-mode=secure')
+        self.weft('del-flows', 'br0')
+        self.assert_no_ping('a', V4['b'])
+        self.weft('add-flow', 'br0', 'actions=normal')
+        self.assert_ping('a', V4['b'])
+
+    def test_what_came_in_went_out_or_was_dropped(self):
+        self.assert_ping('a', V4['b'], count=100, interval=0.002)
+        statistics = self.weft('port-stats')
+        self.assertIn('va', statistics)
+        self.assertTrue(self.weft('drops') is not None)
+
+
+class ThreeHostsTest(SwitchTest):
+    hosts = ('a', 'b', 'c')
+
+    def test_unicast_goes_to_its_port_only(self):
+        self.assert_ping('a', V4['b'])
+        capture = self.capture('c', 'icmp')
+        self.assert_ping('a', V4['b'])
+        self.assertEqual(capture.lines(), [])
+
+    def test_mirror(self):
+        self.assert_ping('a', V4['b'])
+        self.weft('add-mirror', 'br0', 'm0', 'select-src-port=va', 'output-port=vc')
+        capture = self.capture('c', 'icmp')
+        self.assertEqual(self.lab.ping('a', V4['b'], count=4)[1], 4)
+        seen = '\n'.join(capture.lines())
+        self.assertEqual(seen.count('echo request'), 4)
+        self.weft('del-mirror', 'br0', 'm0')
+
+    def test_capture_command(self):
+        path = f'{self.weft.dir}/crossing.pcap'
+        self.assert_ping('a', V4['b'])
+        self.weft('capture', 'vb', path, 'filter=icmp')
+        self.assertEqual(self.lab.ping('a', V4['b'], count=5)[1], 5)
+        self.weft('capture', 'stop', 'vb')
+        lines = self.lab.run('s', f'tcpdump -r {path} -n', check=False)
+        self.assertEqual((lines.count('echo request'), lines.count('echo reply')), (5, 5))
+
+
+class VlanTest(SwitchTest):
+    hosts = ('a', 'b', 'c')
+    ports = False
+
+    def test_access_ports_of_one_vlan_and_of_two(self):
+        self.weft('add-port', 'br0', 'va', 'tag=10')
+        self.weft('add-port', 'br0', 'vb', 'tag=10')
+        self.weft('add-port', 'br0', 'vc', 'tag=20')
+        self.assert_ping('a', V4['b'])
+        self.assert_no_ping('a', V4['c'])
+        self.weft('set-port', 'vc', 'tag=10')
+        self.assert_ping('a', V4['c'])
+
+    def test_trunk_carries_tags(self):
+        self.weft('add-port', 'br0', 'va', 'tag=10')
+        self.weft('add-port', 'br0', 'vc', 'trunks=10,20')
+        self.lab.ip('c', 'link add link e0 name e0.10 type vlan id 10')
+        self.lab.address('c', 'e0.10', '10.78.0.3/24')
+        self.lab.ip('a', 'addr add 10.78.0.1/24 dev e0')
+        self.assert_ping('a', '10.78.0.3')
+        capture = self.capture('c', 'vlan 10 and icmp')
+        self.assertEqual(self.lab.ping('a', '10.78.0.3', count=3)[1], 3)
+        self.assertIn('vlan 10', '\n'.join(capture.lines()))
+        report = self.lab.iperf('a', 'c', '10.78.0.3', 2)
+        self.assertGreater(report['sum_received']['bits_per_second'], 100e6)
+
+    def test_tag_pushed_by_a_rule(self):
+        self.weft('set-br', 'br0', 'fail-mode=secure')
+        self.weft('add-port', 'br0', 'va', 'ofport=1')
+        self.weft('add-port', 'br0', 'vc', 'ofport=3')
+        self.weft('add-flow', 'br0', 'in_port=1,actions=push_vlan:0x8100,set_field:4106->vlan_vid,output:3')
+        self.weft('add-flow', 'br0', 'in_port=3,dl_vlan=10,actions=pop_vlan,output:1')
+        self.lab.ip('c', 'link add link e0 name e0.10 type vlan id 10')
+        self.lab.address('c', 'e0.10', '10.78.0.3/24')
+        self.lab.ip('a', 'addr add 10.78.0.1/24 dev e0')
+        self.assert_ping('a', '10.78.0.3')
+        report = self.lab.iperf('a', 'c', '10.78.0.3', 2)
+        self.assertGreater(report['sum_received']['bits_per_second'], 100e6)
+
+
+class LocalPortTest(SwitchTest):
+    bridge = ()
+
+    def test_the_host_itself_over_the_local_port(self):
+        self.lab.address('s', 'br0', '10.77.0.9/24', 'fd77::9/64')
+        self.assert_ping('a', '10.77.0.9')
+        self.assert_ping('a', 'fd77::9')
+        report = self.lab.iperf('a', 's', '10.77.0.9', 2)
+        self.assertGreater(report['sum_received']['bits_per_second'], 50e6)
+
+    def test_internal_port(self):
+        self.weft('add-port', 'br0', 'in0', 'type=internal')
+        self.lab.address('s', 'in0', '10.77.0.10/24')
+        self.assert_ping('b', '10.77.0.10')
+        self.weft('del-port', 'br0', 'in0')
+        self.assertNotIn('in0', self.lab.ip('s', 'link show', check=False))
+
+    def test_tap_port(self):
+        self.weft('add-port', 'br0', 'tap0', 'type=tap')
+        self.lab.address('s', 'tap0', '10.77.0.11/24')
+        self.assert_ping('a', '10.77.0.11')
