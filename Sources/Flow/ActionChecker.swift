@@ -13,14 +13,19 @@ struct ActionChecker {
     private var asksForConsistency = true
     private var column = 1
     private var result: [Action] = []
-    /// What is printed was checked when it came in: nothing is refused then.
+    /// What is printed was checked when it came in: nothing is refused then. Nor is anything in a bucket or in
+    /// packet-out, where the packet is not known beforehand.
     private let refuses: Bool
+    /// Whether earlier actions count. ovs-ofctl looks at each action of a bucket by itself: each `mod_vlan_vid` there
+    /// pushes a tag from OpenFlow 1.1 on.
+    private let remembers: Bool
 
-    init(_ match: Match, table: UInt8?, context: FlowContext, refuses: Bool = true) {
+    init(_ match: Match, table: UInt8?, context: FlowContext, refuses: Bool = true, remembers: Bool = true) {
         self.match = match
         self.table = table
         self.context = context
         self.refuses = refuses
+        self.remembers = remembers
     }
 
     private var version: OpenFlowVersion { context.version }
@@ -31,6 +36,7 @@ struct ActionChecker {
         for (i, action) in actions.enumerated() {
             if i < positions.count { column = positions[i] }
             try check(action)
+            if !remembers { match = Match() }
         }
         return result
     }
@@ -299,7 +305,7 @@ struct ActionChecker {
         } else if version < .openFlow12, let legacy = legacy(field, value) {
             result += legacy
         } else {
-            result += loads(field, value, mask) ?? [action]
+            result += ActionChecker.loads(field, value, mask) ?? [action]
         }
     }
 
@@ -328,7 +334,7 @@ struct ActionChecker {
     }
 
     /// One `load` for each run of ones in the mask, of at most 64 bits; nil if the field has no Nicira name.
-    private func loads(_ field: MatchField, _ value: UInt128, _ mask: UInt128) -> [Action]? {
+    static func loads(_ field: MatchField, _ value: UInt128, _ mask: UInt128) -> [Action]? {
         if field.isExperimenter { return nil }
         let width = field.width
         var actions: [Action] = []
@@ -411,6 +417,12 @@ extension Action {
     /// Actions as a rule of that match shows them in an OpenFlow version.
     static func encoded(_ actions: [Action], match: Match, context: FlowContext) -> [Action] {
         var checker = ActionChecker(match, table: nil, context: context, refuses: false)
+        return (try? checker.check(actions, at: [])) ?? actions
+    }
+
+    /// Actions of a bucket or of packet-out, whose packet is not known, in an OpenFlow version.
+    static func encodedWithoutMatch(_ actions: [Action], context: FlowContext) -> [Action] {
+        var checker = ActionChecker(Match(), table: nil, context: context, refuses: false, remembers: false)
         return (try? checker.check(actions, at: [])) ?? actions
     }
 }

@@ -51,6 +51,7 @@ struct ActionParser {
     /// Column of each action, for errors that are found later.
     private(set) var positions: [Int] = []
     private var depth = 0
+    private var drop: Text?
 
     init(_ context: FlowContext) { self.context = context }
 
@@ -80,7 +81,6 @@ struct ActionParser {
         _ text: Text, allowsInstructions: Bool, in enclosure: Enclosure
     ) throws(FlowSyntaxError) {
         var rest = text
-        var drop: Text?
         while let item = rest.nextKeyValue() {
             let count = actions.count
             if let word = ActionWord.table.find(item.key) {

@@ -3,6 +3,9 @@ import Base
 /// Writes actions as ovs-ofctl does. The list must be what `ActionChecker` made of it for the version.
 struct ActionPrinter {
     let context: FlowContext
+    /// Whether what ovs-ofctl prints but does not read is written in another way: `set_field` with a mask on a field
+    /// that takes none (which a `load` of OpenFlow 1.5 turns into) as `load`.
+    var readsBack = false
 
     func text(_ actions: [Action]) -> String {
         let shown = actions.filter { $0 != .drop }
@@ -31,8 +34,7 @@ struct ActionPrinter {
         case .writeMetadata(let value, let mask):
             "write_metadata:\(Digits.hex(value))" + (mask == ~0 ? "" : "/\(Digits.hex(mask))")
         case .meter(let id): "meter:\(id)"
-        case .setField(let field, let value, let mask):
-            "set_field:\(field.text(value, mask: mask, context))->\(field.name)"
+        case .setField(let field, let value, let mask): setField(field, value, mask)
         case .load(let value, let subfield): "load:\(Digits.hex(value))->\(subfield.text)"
         case .move(let source, let destination): "move:\(source.text)->\(destination.text)"
         case .push(let subfield): "push:\(subfield.text)"
@@ -79,6 +81,16 @@ struct ActionPrinter {
         case .sample(let parameters): text(parameters)
         default: ""
         }
+    }
+
+    private func setField(_ field: MatchField, _ value: UInt128, _ mask: UInt128) -> String {
+        if readsBack, !field.isMaskable, mask != field.layout?.wireMask,
+            let loads = ActionChecker.loads(field, value, mask), !loads.isEmpty
+        {
+            return text(loads)
+        }
+        if readsBack, mask == 0 { return "set_field:*->\(field.name)" }
+        return "set_field:\(field.text(value, mask: mask, context))->\(field.name)"
     }
 
     private func resubmit(_ number: PortNumber?, _ table: UInt8?, _ conntrack: Bool) -> String {

@@ -38,10 +38,21 @@ public struct FlowParser {
     public func parseFile(
         _ bytes: UnsafeBufferPointer<UInt8>, as command: FlowSpec.Command = .add, _ body: (FlowSpec, Int) -> Void
     ) throws(FlowSyntaxError) {
-        var lineNumber = 0
+        try FlowParser.forEachLine(bytes) { (text, number) throws(FlowSyntaxError) in
+            var line = text
+            let chosen = FlowParser.takeCommand(&line) ?? command
+            body(try parseLine(line, chosen), number)
+        }
+    }
+
+    /// Calls `body` with every line that is not blank, without its comment, and adds the line to its errors.
+    static func forEachLine(
+        _ bytes: UnsafeBufferPointer<UInt8>, _ body: (Text, Int) throws(FlowSyntaxError) -> Void
+    ) throws(FlowSyntaxError) {
+        var number = 0
         var start = 0
         while start < bytes.count {
-            lineNumber += 1
+            number += 1
             var end = start
             while end < bytes.count, bytes[end] != 0x0a { end += 1 }
             var line = Text(UnsafeBufferPointer(rebasing: bytes[start..<end]))
@@ -49,10 +60,9 @@ public struct FlowParser {
             if let hash = line.firstIndex(of: UInt8(ascii: "#")) { line = line.prefix(hash) }
             if line.trimmed().isEmpty { continue }
             do {
-                let chosen = FlowParser.takeCommand(&line) ?? command
-                body(try parseLine(line, chosen), lineNumber)
+                try body(line, number)
             } catch {
-                throw FlowSyntaxError(line: lineNumber, column: error.column, message: error.message)
+                throw FlowSyntaxError(line: number, column: error.column, message: error.message)
             }
         }
     }

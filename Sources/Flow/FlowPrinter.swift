@@ -36,7 +36,7 @@ public struct FlowPrinter {
         return text
     }
 
-    /// A flow as it would be written for `add-flow`.
+    /// A flow as it would be written for `add-flow`: reads back to an equal flow.
     public func text(_ flow: FlowSpec) -> String {
         var text = ""
         if let cookie = flow.cookie, cookie != 0 { text += "cookie=\(Digits.hex(cookie)), " }
@@ -45,7 +45,10 @@ public struct FlowPrinter {
         if flow.hardTimeout != 0 { text += "hard_timeout=\(flow.hardTimeout), " }
         text += self.text(flow.flags)
         if flow.importance != 0 { text += "importance=\(flow.importance), " }
-        return text + self.text(flow.match, priority: flow.priority, actions: flow.actions)
+        let match = self.text(flow.match, priority: flow.priority)
+        let actions = Action.encoded(flow.actions, match: flow.match, context: context)
+        return text + (match.isEmpty ? "" : match + " ") + "actions="
+            + ActionPrinter(context: context, readsBack: true).text(actions)
     }
 
     /// A packet, as after `Flow:` and `Final flow:`. Metadata that is zero is left out.

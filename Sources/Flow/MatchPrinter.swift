@@ -82,6 +82,20 @@ struct MatchPrinter {
         if bits != 0 { parts.append("\(name)=\(Digits.ipv6(key[wide: slot], mask: bits))") }
     }
 
+    /// Fields that are narrower than their slot: all of the field's own bits count as no mask.
+    private mutating func hex(_ name: String, _ slot: Slot, _ field: MatchField) { narrow(name, slot, field, true) }
+    private mutating func decimal(_ name: String, _ slot: Slot, _ field: MatchField) {
+        narrow(name, slot, field, false)
+    }
+
+    private mutating func narrow(_ name: String, _ slot: Slot, _ field: MatchField, _ isHex: Bool) {
+        let all = FieldLayout.ones(field.width)
+        let bits = UInt128(mask[slot]) & all
+        if bits == 0 { return }
+        let value = isHex || bits != all ? Digits.hex(key[slot]) : String(key[slot])
+        parts.append(bits == all ? "\(name)=\(value)" : "\(name)=\(value)/\(Digits.hex(bits))")
+    }
+
     // MARK: Groups of fields
 
     private mutating func appendMetadata() {
@@ -158,15 +172,15 @@ struct MatchPrinter {
         appendIPv6("tun_ipv6_src", .tunIPv6Src)
         appendIPv6("tun_ipv6_dst", .tunIPv6Dst)
         decimal("tun_gbp_id", .tunGBPID)
-        if mask[.tunGBPFlags] != 0 { parts.append("tun_gbp_flags=\(Digits.hex(key[.tunGBPFlags]))") }
+        hex("tun_gbp_flags", .tunGBPFlags, .tunGBPFlags)
         if mask[.tunTOS] != 0 { parts.append("tun_tos=\(String(key[.tunTOS], radix: 16))") }
         if mask[.tunTTL] != 0 { parts.append("tun_ttl=\(key[.tunTTL])") }
-        if mask[.tunERSPANVersion] != 0 { parts.append("tun_erspan_ver=\(key[.tunERSPANVersion])") }
-        if mask[.tunERSPANIndex] != 0 { parts.append("tun_erspan_idx=\(Digits.hex(key[.tunERSPANIndex]))") }
-        if mask[.tunERSPANDirection] != 0 { parts.append("tun_erspan_dir=\(key[.tunERSPANDirection])") }
-        if mask[.tunERSPANHardwareID] != 0 { parts.append("tun_erspan_hwid=\(Digits.hex(key[.tunERSPANHardwareID]))") }
-        if mask[.tunGTPUFlags] != 0 { parts.append("tun_gtpu_flags=\(Digits.hex(key[.tunGTPUFlags]))") }
-        if mask[.tunGTPUMessageType] != 0 { parts.append("tun_gtpu_msgtype=\(key[.tunGTPUMessageType])") }
+        decimal("tun_erspan_ver", .tunERSPANVersion, .tunERSPANVersion)
+        hex("tun_erspan_idx", .tunERSPANIndex, .tunERSPANIndex)
+        decimal("tun_erspan_dir", .tunERSPANDirection, .tunERSPANDirection)
+        hex("tun_erspan_hwid", .tunERSPANHardwareID, .tunERSPANHardwareID)
+        hex("tun_gtpu_flags", .tunGTPUFlags, .tunGTPUFlags)
+        decimal("tun_gtpu_msgtype", .tunGTPUMessageType, .tunGTPUMessageType)
         if mask[.tunFlags] & 15 != 0 {
             parts.append(
                 "tun_flags=\(Digits.flags(key[.tunFlags] & 15, mask: mask[.tunFlags] & 15, all: 15, FlagNames.tunnel))")

@@ -37,12 +37,12 @@ extension Text {
             length = rest.valueLength(inParentheses: false, from: length)
         }
         let value = rest.prefix(length)
+        let isClosed = inParentheses && rest[length] == UInt8(ascii: ")")
         rest = rest.dropFirst(length)
         if !rest.isEmpty { rest.start += 1 }
         self = rest
-        let consumed = value.end + (inParentheses && value.end < whole.end ? 1 : 0)
-        return KeyValue(
-            key: key, value: value, delimiter: delimiter, whole: whole.prefix(min(consumed, whole.end) - whole.start))
+        let consumed = value.end - whole.start + (isClosed ? 1 : 0)
+        return KeyValue(key: key, value: value, delimiter: delimiter, whole: whole.prefix(consumed))
     }
 
     @inline(__always) private static func endsKey(_ b: UInt8) -> Bool {
