@@ -52,7 +52,7 @@ extension FlowPlan {
     }
 
     /// Rules that a modification or deletion is about.
-    private func select(_ mod: FlowMod) -> [(place: RuleIndex, rule: Rule)] {
+    func select(_ mod: FlowMod) -> [(place: RuleIndex, rule: Rule)] {
         let match = mod.match
         var selected: [(place: RuleIndex, rule: Rule)] = []
         if mod.cookieMatch?.mask == .max, let cookie = mod.cookieMatch?.value {

@@ -112,7 +112,9 @@ import Testing
         #expect(
             table.learn(vlan: 0, mac: a, port: PortIndex(2), gratuitousARP: true, fromBond: true, now: 5999) == .kept)
         #expect(table.lookup(vlan: 0, mac: a)?.port == PortIndex(1))
-        guard case .moved = table.learn(vlan: 0, mac: a, port: PortIndex(2), gratuitousARP: true, fromBond: true, now: 6000)
+        guard
+            case .moved = table.learn(
+                vlan: 0, mac: a, port: PortIndex(2), gratuitousARP: true, fromBond: true, now: 6000)
         else {
             Issue.record("still locked")
             return
