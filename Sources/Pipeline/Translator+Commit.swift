@@ -24,10 +24,6 @@ extension Translator {
         return needed
     }
 
-    /// Reads bits that may differ, so that `settle` writes only those that do: for headers whose rewriting has a
-    /// price (a checksum made anew, messages cut short that are refused), as nothing should be written without need.
-    private func compare(_ word: Int, _ bits: UInt64) { mask[word] |= bits & (fresh[word] ^ baseFresh[word]) }
-
     private static var addressBits: UInt64 { ~0xffff }
 
     func commit() {
@@ -120,9 +116,6 @@ extension Translator {
     }
 
     private func commitNeighborDiscovery() {
-        for word in Slot.arpSHA.word...Slot.ndReserved.word where word < 14 || word == Slot.ndReserved.word {
-            compare(word, ~0)
-        }
         // These two are written as a whole, whatever bits of them changed.
         let reserved = settle(Slot.ndReserved.word, 0xffff_ffff_0000_0000) != 0
         let type = settle(Slot.ndOptionsType.word, 0xff00) != 0
@@ -142,10 +135,6 @@ extension Translator {
     }
 
     private func commitARP() {
-        compare(3, ~0)
-        compare(4, 0xff << 56)
-        compare(Slot.arpSHA.word, Self.addressBits)
-        compare(Slot.arpTHA.word, Self.addressBits)
         let addresses = settle(3, ~0)
         let operation = settle(4, 0xff << 56)
         let sha = settle(Slot.arpSHA.word, Self.addressBits)
@@ -173,7 +162,6 @@ extension Translator {
                 srcMask: UInt16(truncatingIfNeeded: bits >> 16), dst: UInt16(truncatingIfNeeded: value),
                 dstMask: UInt16(truncatingIfNeeded: bits))
         case 1 where isIPv4, 58 where !isIPv4:
-            compare(4, 0xff_00ff_0000)
             let bits = settle(4, 0xff_00ff_0000) >> 16
             guard bits != 0 else { return }
             let value = flow[4] >> 16 & bits
