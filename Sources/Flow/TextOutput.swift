@@ -1,8 +1,8 @@
 import Base
 
 /// Text of numbers and addresses as ovs-ofctl writes them.
-enum Digits {
-    static func hex<T: BinaryInteger>(_ value: T) -> String {
+package enum Digits {
+    package static func hex<T: BinaryInteger>(_ value: T) -> String {
         value == 0 ? "0" : "0x" + String(value, radix: 16)
     }
 
@@ -12,7 +12,7 @@ enum Digits {
         return "0x" + String(repeating: "0", count: max(0, count - text.count)) + text
     }
 
-    static func ethernet(_ address: UInt64) -> String {
+    package static func ethernet(_ address: UInt64) -> String {
         var text = ""
         for i in 0..<6 {
             let byte = (address >> UInt64(40 - 8 * i)) & 0xff
@@ -23,12 +23,12 @@ enum Digits {
         return text
     }
 
-    static func ipv4(_ address: UInt32) -> String {
+    package static func ipv4(_ address: UInt32) -> String {
         "\(address >> 24).\((address >> 16) & 0xff).\((address >> 8) & 0xff).\(address & 0xff)"
     }
 
     /// RFC 5952, with the dotted ends of inet_ntop(3).
-    static func ipv6(_ address: UInt128) -> String {
+    package static func ipv6(_ address: UInt128) -> String {
         let words = (0..<8).map { UInt16(truncatingIfNeeded: address >> UInt128(112 - 16 * $0)) }
         var best = (start: -1, count: 1)
         var start = 0
