@@ -24,7 +24,8 @@ public func bytes(_ packet: Packet) -> [UInt8] {
     Array(UnsafeRawBufferPointer(start: packet.pointee.data, count: Int(packet.pointee.length)))
 }
 
-/// Whether everything outside of the frame still is as `packet` filled it.
+/// Whether everything outside of the frame still is as `packet` filled it: the first `originalHeadroom` bytes of the
+/// buffer (headers that were pushed and popped again leave traces behind them) and all behind the frame.
 public func surroundingsAreUntouched(_ packet: Packet, originalHeadroom: Int = PacketPool.headroom) -> Bool {
     let before = UnsafeRawBufferPointer(start: packet.bufferStart, count: min(packet.headroom, originalHeadroom))
     let end = packet.pointee.data + Int(packet.pointee.length)

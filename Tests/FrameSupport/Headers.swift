@@ -40,7 +40,7 @@ public enum Addresses: Sendable {
     case v4(UInt32, UInt32)
     case v6(UInt128, UInt128)
 
-    var pseudoHeader: [UInt8] {
+    public var pseudoHeader: [UInt8] {
         switch self {
         case .v4(let src, let dst): be32(src) + be32(dst)
         case .v6(let src, let dst): be128(src) + be128(dst)
