@@ -158,24 +158,24 @@ public final class Classifier {
     // MARK: Subtables
 
     /// Calls `body` with the words of the match's key, the words of its mask that are not zero, and their hash.
+    @inline(__always)
     func withWords<Result>(
         of match: Match, _ body: (UnsafePointer<UInt64>, UnsafeBufferPointer<MaskWord>, UInt32) -> Result
     ) -> Result {
-        withUnsafeTemporaryAllocation(of: MaskWord.self, capacity: FlowKey.wordCount) { words in
-            var count = 0
-            var hash: UInt64 = 0
-            for i in 0..<FlowKey.wordCount {
-                let bits = match.mask.bits.words[unchecked: i]
-                if bits == 0 { continue }
-                words.initializeElement(at: count, to: MaskWord(word: i, bits: bits))
-                count &+= 1
-                hash = weft_crc32(weft_crc32(hash, UInt64(i)), bits)
-            }
-            return withUnsafeBytes(of: match.key) { key in
-                body(
-                    key.baseAddress!.assumingMemoryBound(to: UInt64.self),
-                    UnsafeBufferPointer(rebasing: words.prefix(count)),
-                    UInt32(truncatingIfNeeded: hash))
+        withUnsafeBytes(of: match) { match in
+            // A match is a key and a mask, each an array of words.
+            let key = match.baseAddress!.assumingMemoryBound(to: UInt64.self)
+            let mask = key + FlowKey.wordCount
+            return withUnsafeTemporaryAllocation(of: MaskWord.self, capacity: FlowKey.wordCount) { words in
+                var count = 0
+                var hash: UInt64 = 0
+                for i in 0..<FlowKey.wordCount where mask[i] != 0 {
+                    words.initializeElement(at: count, to: MaskWord(word: i, bits: mask[i]))
+                    count &+= 1
+                    hash = weft_crc32(weft_crc32(hash, UInt64(i)), mask[i])
+                }
+                return body(
+                    key, UnsafeBufferPointer(rebasing: words[..<count]), UInt32(truncatingIfNeeded: hash))
             }
         }
     }
