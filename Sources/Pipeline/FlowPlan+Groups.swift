@@ -105,8 +105,8 @@ extension FlowPlan {
                     watchGroup: bucket.watchGroup, actions: bucket.actions, counter: counter))
         }
         let group = Group(
-            id: id, kind: mod.kind, selection: mod.selection, selectionIsExplicit: mod.selectionIsExplicit,
-            buckets: built, counter: handles[0], created: old?.created ?? now)
+            id: id, kind: mod.kind, selection: mod.selection, buckets: built, counter: handles[0],
+            created: old?.created ?? now)
         setGroup(id, from: old, to: group)
     }
 
@@ -131,8 +131,7 @@ extension GroupMod {
     fileprivate func like(_ group: Group) -> GroupMod {
         var mod = self
         mod.kind = group.kind
-        mod.selection = group.selection
-        mod.selectionIsExplicit = group.selectionIsExplicit
+        mod.selection = group.writtenSelection
         return mod
     }
 
@@ -172,33 +171,5 @@ extension GroupMod.Bucket {
         self.init(
             id: bucket.id, weight: bucket.weight, watchPort: bucket.watchPort, watchGroup: bucket.watchGroup,
             actions: bucket.actions)
-    }
-}
-
-extension SwitchModel {
-    /// Applies group mods in their order, all of them or none.
-    @discardableResult
-    public func apply(_ mods: [GroupMod], to bridge: String, now: UInt64) throws(BatchError) -> FlowChange {
-        let number: Int
-        do throws(StateError) { number = try self.bridge(bridge).number } catch {
-            throw BatchError(index: 0, error: error)
-        }
-        return try runPlan(on: number, now: now) { (plan: inout FlowPlan) throws(BatchError) in
-            for (index, mod) in mods.enumerated() {
-                do throws(StateError) { try plan.run(mod) } catch { throw BatchError(index: index, error: error) }
-            }
-        }
-    }
-
-    /// Applies one group mod.
-    @discardableResult
-    public func apply(_ mod: GroupMod, to bridge: String, now: UInt64) throws(StateError) -> FlowChange {
-        do throws(BatchError) { return try apply([mod], to: bridge, now: now) } catch { throw error.error }
-    }
-
-    /// Number of flows that refer to a group.
-    public func references(toGroup id: UInt32, bridge: String) -> Int {
-        guard let number = state.bridge(named: bridge)?.number else { return 0 }
-        return books[number].groupUsers[id]?.count ?? 0
     }
 }

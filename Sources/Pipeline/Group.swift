@@ -16,8 +16,8 @@ public final class Group: Sendable {
     public let id: UInt32
     public let kind: Kind
     public let selection: Selection
-    /// Whether `selection_method` was written, for printing.
-    public let selectionIsExplicit: Bool
+    /// `selection_method` as it was written.
+    public let writtenSelection: GroupSpec.Selection
     public let buckets: [Bucket]
     public let counter: CounterHandle
     public let created: UInt64
@@ -47,13 +47,13 @@ public final class Group: Sendable {
     }
 
     public init(
-        id: UInt32, kind: Kind, selection: Selection, selectionIsExplicit: Bool, buckets: [Bucket],
-        counter: CounterHandle, created: UInt64
+        id: UInt32, kind: Kind, selection: GroupSpec.Selection, buckets: [Bucket], counter: CounterHandle,
+        created: UInt64
     ) {
         self.id = id
         self.kind = kind
-        self.selection = selection
-        self.selectionIsExplicit = selectionIsExplicit
+        self.selection = Selection(selection)
+        writtenSelection = selection
         self.buckets = buckets
         self.counter = counter
         self.created = created

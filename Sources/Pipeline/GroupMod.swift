@@ -45,23 +45,20 @@ public struct GroupMod: Sendable {
     /// nil is every group, for deletion only.
     public var id: UInt32?
     public var kind: Group.Kind
-    public var selection: Group.Selection
-    /// Whether `selection_method` was written.
-    public var selectionIsExplicit: Bool
+    public var selection: GroupSpec.Selection
     public var buckets: [Bucket]
 
     public init(
         _ command: Command, id: UInt32?, kind: Group.Kind = .all,
-        selection: Group.Selection = .datapathHash(basis: 0), selectionIsExplicit: Bool = false, buckets: [Bucket] = []
+        selection: GroupSpec.Selection = .unspecified, buckets: [Bucket] = []
     ) {
         self.command = command
         self.id = id
         self.kind = kind
         self.selection = selection
-        self.selectionIsExplicit = selectionIsExplicit
         self.buckets = buckets
     }
 
     /// One more than the highest number that a group or bucket can have (OFPG_MAX, OFPG15_BUCKET_MAX).
-    public static var idLimit: UInt32 { 0xffff_ff01 }
+    public static var idLimit: UInt32 { GroupSpec.idLimit }
 }

@@ -212,7 +212,11 @@ import Testing
         #expect(kind([.gotoTable(5)], table: 5) == .badGoto)
         #expect(kind([.gotoTable(255)]) == .badGoto)
         #expect(kind([.meter(1)]) == .badMeter)
-        try model.addMeter(Meter(id: 1, bands: [.init(rate: 1000)]), to: "br0", now: 1)
+        var meter = MeterSpec()
+        meter.id = .number(1)
+        meter.bands = [.init(kind: .drop, rate: 1000, burst: 0)]
+        try model.addMeter(meter, to: "br0", now: 1)
+        #expect(throws: StateError.self) { try model.addMeter(meter, to: "br0", now: 1) }
         #expect(kind([.meter(1)]) == .badMeter)
         #expect(kind([.writeActions([.group(3)])]) == .badGroup)
         #expect(kind([.clone([.group(3)])]) == .badGroup)

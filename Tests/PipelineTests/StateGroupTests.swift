@@ -134,4 +134,20 @@ import Testing
         #expect(new.created == 1 && new.kind == .all && new.buckets.map(\.weight) == [0])
         #expect(model.counters.value(new.counter).packets == 0)
     }
+
+    @Test("lines as ovs-ofctl prints them, which read back to the same group") func dump() throws {
+        let model = try SwitchModel.withBridge()
+        let texts = [
+            "group_id=1,type=select,selection_method=hash,fields(ip_src,tcp_dst),bucket=bucket_id:0,weight:5,actions=output:1,"
+                + "bucket=bucket_id:7,actions=output:2",
+            "group_id=2,type=ff,bucket=bucket_id:0,watch_port:1,actions=output:1",
+        ]
+        for text in texts { try model.apply(GroupMod(GroupParser().parse(text)), to: "br0", now: 1) }
+        let shown = try model.dumpGroups(of: "br0")
+        #expect(shown.map { try? GroupParser().parse($0) } == texts.map { try? GroupParser().parse($0) })
+        #expect(
+            try model.dumpGroupStatistics(of: "br0", id: 2, now: 1501) == [
+                "group_id=2,duration=1.5s,ref_count=0,packet_count=0,byte_count=0,bucket0:packet_count=0,byte_count=0"
+            ])
+    }
 }
