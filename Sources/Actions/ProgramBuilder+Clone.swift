@@ -1,3 +1,4 @@
+// Changes to what has been written already.
 extension ProgramBuilder {
     /// Makes what was written since `start` the body of a `clone`.
     public mutating func wrapInClone(from start: Int) {
@@ -15,6 +16,21 @@ extension ProgramBuilder {
                 index = end
             }
         }
+    }
+
+    /// Bytes by which the ops since `start` make a frame longer, or, if negative, shorter.
+    public func growth(from start: Int) -> Int {
+        var growth = 0
+        var index = start
+        while let step = step(at: index) {
+            switch step.op {
+            case .pushVLAN, .pushMPLS: growth += 4
+            case .popVLAN, .popMPLS: growth -= 4
+            default: break
+            }
+            index = step.next
+        }
+        return growth
     }
 
     private func step(at index: Int) -> ProgramStep? {

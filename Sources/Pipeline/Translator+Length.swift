@@ -9,7 +9,7 @@ extension Translator {
         let hadExited = hasExited
         commit()
         save()
-        let sets = enterEmptySets()
+        let sets = enterSets(copying: true)
         let start = translation.program.beginCheckLength(threshold: step.pointee.number)
         runBody(step, code, rest, isLarger: true)
         let exited = hasExited
@@ -19,7 +19,7 @@ extension Translator {
         runBody(step, code, rest, isLarger: false)
         translation.program.endCheckLength(start)
         hasExited = exited
-        leaveEmptySets(sets)
+        leaveSets(sets)
         restart()
         frameCount -= 1
         return .endsList

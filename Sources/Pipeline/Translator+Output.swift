@@ -86,9 +86,15 @@ extension Translator {
         if port.isPatch {
             enterPeer(of: port)
         } else {
+            let start = translation.program.words.count
             commit()
-            let limit = length != 0 ? length : mirrorSnapLength < 0xffff ? UInt32(mirrorSnapLength) : 0
-            if limit != 0 { translation.program.truncateNextOutput(to: limit) }
+            if length != 0 {
+                // The length counts for the frame as it was before what is pushed or popped now.
+                let grown = Int(length) + translation.program.growth(from: start)
+                translation.program.truncateNextOutput(to: UInt32(max(grown, 14)))
+            } else if mirrorSnapLength != 0, mirrorSnapLength < 0xffff {
+                translation.program.truncateNextOutput(to: UInt32(mirrorSnapLength))
+            }
             translation.program.output(port.index)
             mirrorEgress(port.index)
         }
@@ -127,7 +133,7 @@ extension Translator {
         }
         let own = (bridge, mirrored, table, rule)
         save()
-        let sets = enterEmptySets()
+        let sets = enterSets(copying: false)
         if own.0.toOpaque() != other.toOpaque() { mirrored = 0 }
         bridge = other
         forgetMetadata(inPort: peer.number)
@@ -144,7 +150,7 @@ extension Translator {
         bridge = own.0
         table = own.2
         rule = own.3
-        leaveEmptySets(sets)
+        leaveSets(sets)
         restore()
         // What ends translation over there does not end it here, not even a limit.
         hasExited = false

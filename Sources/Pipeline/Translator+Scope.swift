@@ -71,14 +71,14 @@ extension Translator {
     /// `clone(...)`.
     func clone(_ code: Unmanaged<ActionCode>) {
         save()
-        let own = enterEmptySets()
+        let own = enterSets(copying: true)
         run(code, inBucket: false)
         runActionSet()
-        leaveEmptySets(own)
+        leaveSets(own)
         restore()
     }
 
-    /// What begins empty inside a copy: stack and action set.
+    /// Stack and action set of whoever is not inside the copy.
     struct Sets {
         var stackFloor: Int
         var stackBytes: Int
@@ -87,17 +87,24 @@ extension Translator {
         var actionSetCount: Int
     }
 
-    func enterEmptySets() -> Sets {
+    /// Gives a copy of the packet its own stack and action set: another bridge begins with empty ones, a `clone` with what
+    /// there is, which it also executes.
+    func enterSets(copying: Bool) -> Sets {
         let own = Sets(
             stackFloor: stackFloor, stackBytes: stackBytes, actionSetFloor: actionSetFloor, stackCount: stack.count,
             actionSetCount: actionSet.count)
-        stackFloor = stack.count
-        stackBytes = 0
-        actionSetFloor = actionSet.count
+        if copying {
+            for i in own.stackFloor..<own.stackCount { stack.append(stack[i]) }
+            for i in own.actionSetFloor..<own.actionSetCount { actionSet.append(actionSet[i]) }
+        } else {
+            stackBytes = 0
+        }
+        stackFloor = own.stackCount
+        actionSetFloor = own.actionSetCount
         return own
     }
 
-    func leaveEmptySets(_ own: Sets) {
+    func leaveSets(_ own: Sets) {
         stack.removeLast(stack.count - own.stackCount)
         actionSet.removeLast(actionSet.count - own.actionSetCount)
         stackFloor = own.stackFloor

@@ -54,7 +54,13 @@ extension Translator {
 
     func noteMiss() {
         note(.tableMiss)
-        trace { $0.miss("No match.", table: self.table) }
+        trace {
+            let isFragment = self.firstReason == .fragmentPolicy
+            $0.miss(
+                isFragment
+                    ? "Packets are IP fragments and the fragment handling mode is \"drop\"." : "No match.",
+                table: self.table)
+        }
     }
 
     /// Whether one more table or group may be visited. If not, says how translation goes on.

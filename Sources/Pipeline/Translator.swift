@@ -137,16 +137,37 @@ extension Translator {
     public func translate(
         _ key: UnsafePointer<FlowKey>, packetLength: Int, state: SwitchState, now: UInt64, effects: TranslationEffects?
     ) {
+        let index = PortIndex(UInt32(truncatingIfNeeded: UnsafeRawPointer(key).load(as: UInt64.self) &>> 32))
         self.state = .passUnretained(state)
+        guard let port = port(index), let bridge = bridge(number: port.bridge) else {
+            begin(key, packetLength: packetLength, now: now, effects: effects)
+            note(.unknownPort)
+            return finish(key)
+        }
+        translate(
+            key, packetLength: packetLength, state: state, now: now, effects: effects,
+            bridge: bridge.takeUnretainedValue(), number: port.number)
+    }
+
+    /// The same for a packet in a bridge, from a port number that need not stand for a port.
+    func translate(
+        _ key: UnsafePointer<FlowKey>, packetLength: Int, state: SwitchState, now: UInt64,
+        effects: TranslationEffects?, bridge: BridgeState, number: PortNumber
+    ) {
+        self.state = .passUnretained(state)
+        self.bridge = .passUnretained(bridge)
+        begin(key, packetLength: packetLength, now: now, effects: effects)
+        receive(number)
+        finish(key)
+    }
+
+    private func begin(
+        _ key: UnsafePointer<FlowKey>, packetLength: Int, now: UInt64, effects: TranslationEffects?
+    ) {
         self.effects = effects ?? noEffects
         self.now = now
         self.packetLength = packetLength
         reset(key)
-        receive()
-        finish(key)
-        self.state = .passUnretained(placeholder)
-        bridge = .passUnretained(placeholderBridge)
-        rule = nil
     }
 
     private func reset(_ key: UnsafePointer<FlowKey>) {
@@ -189,21 +210,17 @@ extension Translator {
     }
 
     /// The way of a packet from its port through table 0 to the end of its action set.
-    private func receive() {
-        let index = PortIndex(UInt32(truncatingIfNeeded: flow[0] &>> 32))
-        guard let port = port(index), let bridge = bridge(number: port.bridge) else {
-            return note(.unknownPort)
-        }
-        self.bridge = bridge
+    private func receive(_ number: PortNumber) {
         writePlain(Slot.actionSetOutput, UInt64(PortNumber.unset.rawValue))
-        writePlain(Slot.inPort, UInt64(port.number.rawValue))
+        writePlain(Slot.inPort, UInt64(number.rawValue))
         base[0] = flow[0]
         if isIP { mask[Slot.nwFrag.word] |= Slot.nwFrag.lowMask &<< UInt64(Slot.nwFrag.shift) }
-        trace { $0.beginBridge(self.bridge._withUnsafeGuaranteedRef { $0.name }) }
-        let found = findRule(in: 0, inPort: port.number)
-        if isMirrorOutput(index) {
+        let port = port(number: number)
+        trace { $0.beginBridge(self.bridge.takeUnretainedValue().name) }
+        let found = findRule(in: 0, inPort: number)
+        if let port, isMirrorOutput(port.index) {
             note(.mirrorOutputPort)
-        } else if port.noReceive {
+        } else if let port, port.noReceive {
             note(.portReceiveDisabled)
         } else {
             mirrorIngress()
@@ -229,6 +246,7 @@ extension Translator {
         translation.dependencies = dependencies
         translation.isCacheable = isCacheable
         trimMask(key)
+        rule = nil
         withUnsafeMutablePointer(to: &translation.mask) {
             UnsafeMutableRawPointer($0).assumingMemoryBound(to: UInt64.self)
                 .update(from: mask, count: FlowKey.wordCount)

@@ -69,11 +69,13 @@ final class TapPort: Port, @unchecked Sendable {
         refresh()
     }
 
-    override func refreshDevice() {
-        let (closed, attached) = open.withLock { ($0.closed, $0.queues.first?.isAttached ?? false) }
+    override func refresh() {
+        let (transmitters, closed) = open.withLock { ($0.transmitters, $0.closed) }
         if closed { return }
-        // A device that was moved to another namespace cannot be asked from here any more, but it works on.
-        if !attached { remake() }
+        for queue in queues { queue.collect() }
+        for entry in transmitters { entry.transmitter.collect() }
+        let known = device.index.load(ordering: .relaxed)
+        if device.currentIndex() != known { remake() }
         guard let state = device.state(), state.index == device.index.load(ordering: .relaxed) else { return }
         updateStatus { $0.follow(state) }
     }
@@ -109,12 +111,8 @@ final class TapPort: Port, @unchecked Sendable {
     }
 
     override func close() {
-        let transmitters = open.withLock { open in
-            open.closed = true
-            return open.transmitters
-        }
+        open.withLock { $0.closed = true }
         install([])
         for queue in queues { queue.abandon() }
-        for entry in transmitters { entry.transmitter.abandon() }
     }
 }
