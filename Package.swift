@@ -47,6 +47,10 @@ let package = Package(
         .executable(name: "weftd", targets: ["weftd"]),
         .executable(name: "weftctl", targets: ["weftctl"]),
         .executable(name: "weft-replay", targets: ["weft-replay"]),
+        // For the microbenchmarks of Benchmarks/, a package of its own.
+        .library(
+            name: "WeftParts",
+            targets: ["Base", "Memory", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -2,36 +2,40 @@ import Synchronization
 
 /// A slot through which the control thread gives one worker an object, or takes it away again.
 ///
-/// The worker looks at a flag once a burst (one relaxed load) and only then takes the lock, without waiting for it: if
-/// the control thread happens to hold it, the next burst will do. The control thread keeps what it offered in
-/// `offered` until a later one was taken, so that memory is never given back on the worker.
+/// The worker looks at a flag once a burst and only then takes the lock, without waiting for it: if the control thread
+/// happens to hold it, the next burst will do. The control thread keeps whatever it offered until the worker has taken
+/// something later, so that descriptors and memory are given back there and never by the worker.
 final class Handoff<Value: AnyObject & Sendable>: Sendable {
+    private struct Kept {
+        var older: [Value] = []
+        var latest: Value?
+    }
+    /// True from an offer until the worker took it.
     private let changed = Atomic<Bool>(false)
     private let slot = Mutex<Value?>(nil)
-    private let graveyard = Mutex<[Value]>([])
+    private let kept = Mutex(Kept())
 
     /// Control thread: the worker will use `value` from its next burst on.
     func offer(_ value: Value?) {
-        graveyard.withLock { kept in
-            // The objects that nobody else holds any more go here, on the control thread.
-            var index = 0
-            while index < kept.count {
-                if isKnownUniquelyReferenced(&kept[index]) { kept.remove(at: index) } else { index += 1 }
-            }
-            if let value { kept.append(value) }
+        collect()
+        kept.withLock { kept in
+            if let latest = kept.latest { kept.older.append(latest) }
+            kept.latest = value
         }
-        slot.withLock { $0 = value }
-        changed.store(true, ordering: .releasing)
+        slot.withLock { slot in
+            slot = value
+            changed.store(true, ordering: .releasing)
+        }
     }
 
     /// Control thread: lets go of what the worker no longer uses.
     func collect() {
-        graveyard.withLock { kept in
-            var index = 0
-            while index < kept.count {
-                if isKnownUniquelyReferenced(&kept[index]) { kept.remove(at: index) } else { index += 1 }
-            }
+        guard !changed.load(ordering: .acquiring) else { return }
+        let done = kept.withLock { kept in
+            defer { kept.older = [] }
+            return kept.older
         }
+        _ = done
     }
 
     /// Worker: true if something new was offered.
@@ -39,10 +43,11 @@ final class Handoff<Value: AnyObject & Sendable>: Sendable {
 
     /// Worker: what was offered last, into `current`. Leaves it alone if the control thread is in the middle of an offer.
     func take(into current: inout Value?) {
+        guard changed.load(ordering: .acquiring) else { return }
         _ = slot.withLockIfAvailable { offered in
-            changed.store(false, ordering: .relaxed)
             current = offered
             offered = nil
+            changed.store(false, ordering: .releasing)
         }
     }
 }

@@ -63,14 +63,14 @@ open class Port: @unchecked Sendable {
         shared.withLock { shared in
             guard let index = shared.transmitters.firstIndex(where: { $0 === transmitter }) else { return }
             shared.transmitters.remove(at: index)
-            shared.retired += transmitter.counters.statistics
+            shared.retired += transmitter.statistics
         }
     }
 
     /// Frames received, over all queues. Any thread.
     public final var received: PortStatistics {
         collectDrops()
-        return receivers.reduce(into: PortStatistics()) { $0 += $1.counters.statistics }
+        return receivers.reduce(into: PortStatistics()) { $0 += $1.statistics }
     }
 
     /// Adds drops that only the kernel knows about to the counters.
@@ -79,7 +79,7 @@ open class Port: @unchecked Sendable {
     /// Frames transmitted, over all workers. Any thread.
     public final var transmitted: PortStatistics {
         let (transmitters, retired) = shared.withLock { ($0.transmitters, $0.retired) }
-        return transmitters.reduce(into: retired) { $0 += $1.counters.statistics }
+        return transmitters.reduce(into: retired) { $0 += $1.statistics }
     }
 
     /// Switches the port on or off. Off, it receives nothing; a device is set down as by `ip link set down`.
@@ -93,7 +93,15 @@ open class Port: @unchecked Sendable {
 
     /// Compares with the device: link, MTU, whether it vanished or came back. Called by the control thread, at least
     /// when an `InterfaceMonitor` reports a change.
-    open func refresh() {}
+    public final func refresh() {
+        let transmitters = shared.withLock { $0.transmitters }
+        for receiver in receivers { receiver.collect() }
+        for transmitter in transmitters { transmitter.collect() }
+        refreshDevice()
+    }
+
+    /// What `refresh` does for this kind of port.
+    open func refreshDevice() {}
 
     /// Gives sockets and devices back. The workers must have let go of its queues before.
     open func close() {}

@@ -10,7 +10,7 @@ open class PortReceiver: @unchecked Sendable {
     public final let counters = PortCounters()
     /// Written into each frame; set by the dataplane before the first burst.
     public final var portIndex = PortIndex.none
-    private let handoff = Handoff<FrameObserver>()
+    private let observers = Handoff<FrameObserver>()
     private var observer: FrameObserver?
 
     public init() {}
@@ -20,7 +20,7 @@ open class PortReceiver: @unchecked Sendable {
     /// Sets data, length, input port, offload and timestamp (0 if the port has no clock). Frames that find no buffer or
     /// are too long are counted as drops.
     public final func receive(_ batch: UnsafeMutablePointer<Packet>, limit: Int, pool: inout PacketPool) -> Int {
-        if handoff.hasNews { handoff.take(into: &observer) }
+        if observers.hasNews { observers.take(into: &observer) }
         if counters.adminDown { return 0 }
         let count = receiveFrames(batch, limit: limit, pool: &pool)
         if let observer, count > 0 { observer.observe(batch, count, .received) }
@@ -30,6 +30,9 @@ open class PortReceiver: @unchecked Sendable {
     /// What `receive` does for this kind of port.
     open func receiveFrames(_ batch: UnsafeMutablePointer<Packet>, limit: Int, pool: inout PacketPool) -> Int { 0 }
 
+    /// Counts of the queue. Any thread.
+    open var statistics: PortStatistics { counters.statistics }
+
     /// Becomes readable when frames wait, so that an idle worker can sleep on it; nil if the queue has no descriptor.
     /// May change while the port is open: ask again before each sleep.
     open var pollDescriptor: Int32? { nil }
@@ -38,5 +41,8 @@ open class PortReceiver: @unchecked Sendable {
     open var isFinished: Bool { false }
 
     /// Control thread: from the next burst on `observer` sees the frames; nil ends it.
-    open func observe(with observer: FrameObserver?) { handoff.offer(observer) }
+    open func observe(with observer: FrameObserver?) { observers.offer(observer) }
+
+    /// Control thread: gives back what the worker has let go.
+    func collect() { observers.collect() }
 }

@@ -8,7 +8,7 @@ import Memory
 /// when the round is over.
 open class PortTransmitter: @unchecked Sendable {
     public final let counters = PortCounters()
-    private let handoff = Handoff<FrameObserver>()
+    private let observers = Handoff<FrameObserver>()
     private var observer: FrameObserver?
 
     /// - Parameter maximumFrame: bytes of Ethernet frame without VLAN tag: MTU + 14.
@@ -21,9 +21,12 @@ open class PortTransmitter: @unchecked Sendable {
     /// Bytes of Ethernet frame without VLAN tag (MTU + 14); a longer one is dropped as `exceedsMTU`. Follows the device.
     public final var maximumFrame: Int { counters.maximumFrame }
 
+    /// Counts of the queue. Any thread.
+    open var statistics: PortStatistics { counters.statistics }
+
     /// Copies the frames out, or counts them as dropped. Does not free them.
     public final func transmit(_ packets: UnsafePointer<Packet>, _ count: Int) {
-        if handoff.hasNews { handoff.take(into: &observer) }
+        if observers.hasNews { observers.take(into: &observer) }
         if let observer { observer.observe(packets, count, .transmitted) }
         transmitFrames(packets, count)
     }
@@ -35,7 +38,10 @@ open class PortTransmitter: @unchecked Sendable {
     open func flush() {}
 
     /// Control thread: from the next burst on `observer` sees the frames; nil ends it.
-    open func observe(with observer: FrameObserver?) { handoff.offer(observer) }
+    open func observe(with observer: FrameObserver?) { observers.offer(observer) }
+
+    /// Control thread: gives back what the worker has let go.
+    func collect() { observers.collect() }
 
     /// Whether the frame is longer than `maximum` allows: a VLAN tag comes on top, and a frame that will be cut into
     /// segments counts by its segments.

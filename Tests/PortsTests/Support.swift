@@ -138,12 +138,13 @@ struct Bench: ~Copyable {
         return frames
     }
 
-    mutating func transmit(_ frames: [[UInt8]], _ transmitter: PortTransmitter) {
+    mutating func transmit(_ frames: [[UInt8]], _ transmitter: PortTransmitter, prepare: (Packet) -> Void = { _ in }) {
         var count = 0
         for frame in frames {
             guard let packet = pool.take(frame.count) else { continue }
             frame.withUnsafeBytes { packet.pointee.data.copyMemory(from: $0.baseAddress!, byteCount: frame.count) }
             packet.pointee.timestamp = 0
+            prepare(packet)
             batch[count] = packet
             count += 1
         }

@@ -126,6 +126,18 @@ static inline int weft_device_set_address(int fd, const char *name, const uint8_
     return ioctl(fd, SIOCSIFHWADDR, &request);
 }
 
+// Whether the cable carries a signal: 1 or 0; -1 if the driver cannot tell. Unlike IFF_RUNNING it is never late.
+static inline int weft_device_carrier(int fd, const char *name) {
+    struct ifreq request;
+    struct ethtool_value value;
+    weft_device_name(&request, name);
+    memset(&value, 0, sizeof value);
+    value.cmd = ETHTOOL_GLINK;
+    request.ifr_data = (char *)&value;
+    if (ioctl(fd, SIOCETHTOOL, &request) != 0) return -1;
+    return value.data != 0;
+}
+
 // Megabits a second, 0 if unknown.
 static inline uint32_t weft_device_speed(int fd, const char *name) {
     struct ifreq request;
@@ -145,6 +157,13 @@ static inline int weft_tap_attach(int fd, const char *name, int flags) {
     weft_device_name(&request, name);
     request.ifr_flags = (short)flags;
     return ioctl(fd, TUNSETIFF, &request);
+}
+
+// Whether the device behind a descriptor of /dev/net/tun still exists, in whatever namespace.
+static inline _Bool weft_tap_attached(int fd) {
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    return ioctl(fd, TUNGETIFF, &request) == 0;
 }
 
 static inline int weft_tap_offload(int fd, unsigned int features) { return ioctl(fd, TUNSETOFFLOAD, (unsigned long)features); }

@@ -15,7 +15,7 @@ final class NetworkDevice: Sendable {
     struct State: Equatable {
         var index: Int32
         var up: Bool
-        var running: Bool
+        var carrier: Bool
         var mtu: Int
         var address: UInt64
         var speed: UInt64
@@ -48,8 +48,10 @@ final class NetworkDevice: Sendable {
         let known = withUnsafeMutableBytes(of: &bytes) { buffer in
             weft_device_address(descriptor, name, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self)) == 0
         }
+        let carrier = weft_device_carrier(descriptor, name)
         return State(
-            index: index, up: flags & UInt32(IFF_UP) != 0, running: flags & UInt32(IFF_RUNNING) != 0,
+            index: index, up: flags & UInt32(IFF_UP) != 0,
+            carrier: carrier < 0 ? flags & UInt32(IFF_RUNNING) != 0 : carrier == 1,
             mtu: Int(mtu), address: known ? UInt64(bigEndian: bytes) >> 16 : 0,
             speed: UInt64(weft_device_speed(descriptor, name)) * 1_000_000)
     }
@@ -80,7 +82,7 @@ extension PortStatus {
     mutating func follow(_ state: NetworkDevice.State) {
         present = true
         adminUp = state.up
-        carrier = state.running
+        carrier = state.carrier
         mtu = state.mtu
         hardwareAddress = state.address
         speed = state.speed

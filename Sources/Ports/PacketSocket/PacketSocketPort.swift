@@ -73,9 +73,8 @@ final class PacketSocketPort: Port, @unchecked Sendable {
     }
 
     /// The device may have vanished, come back under another index, or changed.
-    override func refresh() {
+    override func refreshDevice() {
         if closed.load(ordering: .relaxed) { return }
-        for queue in queues { queue.collect() }
         collectDrops()
         let known = device.index.load(ordering: .relaxed)
         guard let state = device.state() else {

@@ -11,7 +11,11 @@ final class PacketSocketReceiver: PortReceiver, @unchecked Sendable {
     /// The virtio header of a frame that comes through the socket instead of the ring.
     private let scratch = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
 
-    init(ring: PacketRing?) { self.ring = ring }
+    init(ring: PacketRing?) {
+        super.init()
+        replacements.offer(ring)
+        replacements.take(into: &self.ring)
+    }
 
     deinit { scratch.deallocate() }
 
@@ -27,8 +31,10 @@ final class PacketSocketReceiver: PortReceiver, @unchecked Sendable {
         collect()
     }
 
-    /// Control thread: gives rings back that the worker has let go.
-    func collect() { replacements.collect() }
+    override func collect() {
+        super.collect()
+        replacements.collect()
+    }
 
     override func receiveFrames(
         _ batch: UnsafeMutablePointer<Packet>, limit: Int, pool: inout PacketPool

@@ -69,13 +69,11 @@ final class TapPort: Port, @unchecked Sendable {
         refresh()
     }
 
-    override func refresh() {
-        let (transmitters, closed) = open.withLock { ($0.transmitters, $0.closed) }
+    override func refreshDevice() {
+        let (closed, attached) = open.withLock { ($0.closed, $0.queues.first?.isAttached ?? false) }
         if closed { return }
-        for queue in queues { queue.collect() }
-        for entry in transmitters { entry.transmitter.collect() }
-        let known = device.index.load(ordering: .relaxed)
-        if device.currentIndex() != known { remake() }
+        // A device that was moved to another namespace cannot be asked from here any more, but it works on.
+        if !attached { remake() }
         guard let state = device.state(), state.index == device.index.load(ordering: .relaxed) else { return }
         updateStatus { $0.follow(state) }
     }
@@ -111,8 +109,12 @@ final class TapPort: Port, @unchecked Sendable {
     }
 
     override func close() {
-        open.withLock { $0.closed = true }
+        let transmitters = open.withLock { open in
+            open.closed = true
+            return open.transmitters
+        }
         install([])
         for queue in queues { queue.abandon() }
+        for entry in transmitters { entry.transmitter.abandon() }
     }
 }

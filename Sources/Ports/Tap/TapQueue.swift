@@ -9,6 +9,9 @@ final class TapQueue: Sendable {
 
     deinit { close(descriptor) }
 
+    /// False once the device was deleted.
+    var isAttached: Bool { weft_tap_attached(descriptor) }
+
     private static var features: UInt32 {
         UInt32(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
     }

@@ -19,8 +19,9 @@ final class TapReceiver: PortReceiver, @unchecked Sendable {
     private static var small: Int { 2048 }
 
     init(queue: TapQueue?) {
-        self.queue = queue
         super.init()
+        replacements.offer(queue)
+        replacements.take(into: &self.queue)
         parts[0] = iovec(iov_base: scratch, iov_len: VirtioHeader.size)
     }
 
@@ -39,7 +40,10 @@ final class TapReceiver: PortReceiver, @unchecked Sendable {
         queue = nil
         collect()
     }
-    func collect() { replacements.collect() }
+    override func collect() {
+        super.collect()
+        replacements.collect()
+    }
 
     override func receiveFrames(
         _ batch: UnsafeMutablePointer<Packet>, limit: Int, pool: inout PacketPool

@@ -10,8 +10,9 @@ final class TapTransmitter: PortTransmitter, @unchecked Sendable {
     private let parts = UnsafeMutablePointer<iovec>.allocate(capacity: 2)
 
     init(queue: TapQueue?, maximumFrame: Int) {
-        self.queue = queue
         super.init(maximumFrame: maximumFrame)
+        replacements.offer(queue)
+        replacements.take(into: &self.queue)
     }
 
     deinit {
@@ -23,7 +24,16 @@ final class TapTransmitter: PortTransmitter, @unchecked Sendable {
     override var handlesSegmentation: Bool { true }
 
     func replace(_ queue: TapQueue?) { replacements.offer(queue) }
-    func collect() { replacements.collect() }
+    /// When no worker uses the queue any more.
+    func abandon() {
+        replacements.take(into: &queue)
+        queue = nil
+        collect()
+    }
+    override func collect() {
+        super.collect()
+        replacements.collect()
+    }
 
     override func transmitFrames(_ packets: UnsafePointer<Packet>, _ count: Int) {
         if replacements.hasNews { replacements.take(into: &queue) }
