@@ -15,6 +15,8 @@ public struct Burst {
     @usableFromInline let candidates: UnsafeMutablePointer<UnsafeMutablePointer<UInt64>?>
     /// Whether further words of the key were written and must be cleared before the next use.
     @usableFromInline let extended: UnsafeMutablePointer<Bool>
+    /// For an unresolved packet, the megaflow that matches but may not hold any more; `UInt32.max` if there is none.
+    @usableFromInline let suspects: UnsafeMutablePointer<UInt32>
     /// Positions of packets that the caches had no answer for, in order of arrival.
     public let unresolved: UnsafeMutablePointer<UInt16>
 
@@ -28,6 +30,7 @@ public struct Burst {
         candidates = .allocate(capacity: n)
         extended = .allocate(capacity: n)
         extended.initialize(repeating: false, count: n)
+        suspects = .allocate(capacity: n)
         unresolved = .allocate(capacity: n)
     }
 
@@ -38,6 +41,7 @@ public struct Burst {
         blocks.deallocate()
         candidates.deallocate()
         extended.deallocate()
+        suspects.deallocate()
         unresolved.deallocate()
     }
 

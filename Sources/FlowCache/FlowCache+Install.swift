@@ -19,13 +19,24 @@ extension FlowCache {
     public mutating func status(_ i: Int, now: UInt64) -> MegaflowStatus {
         guard configuration.levels != .none else { return .absent }
         let key = UnsafePointer(burst.key(i))
-        let found = findMegaflow(key)
+        let suspect = burst.suspects[i]
+        let found = suspect != UInt32.max && isMatch(suspect, key) ? suspect : findEntered(key)
         guard found != UInt32.max else { return .absent }
         let flow = records + Int(found)
         guard flow.pointee.generation == generation || refresh(flow) else { return .suspect(flow: found) }
         statistics.megaflowHits &+= 1
         serve(i, found, now: now)
         return .current
+    }
+
+    private func isMatch(_ flow: UInt32, _ key: UnsafePointer<UInt64>) -> Bool {
+        let record = records + Int(flow)
+        return record.pointee.serial != 0 && tuples[Int(record.pointee.tuple)].matches(record.pointee.slot, key)
+    }
+
+    /// Among the megaflows that came in since the burst was looked up.
+    private func findEntered(_ key: UnsafePointer<UInt64>) -> UInt32 {
+        entered.first { isMatch($0, key) } ?? UInt32.max
     }
 
     /// The suspect megaflow holds for the present configuration too: stamps it and serves the packet from it.
@@ -42,7 +53,7 @@ extension FlowCache {
         guard translation.isCacheable, let block = record.pointee.block else { return false }
         let tuple = tuples + Int(record.pointee.tuple)
         return tuple.pointee.maskHash == Self.maskHash(translation.mask)
-            && tuple.pointee.mask() == translation.mask && ActionBlock(block).equals(translation)
+            && tuple.pointee.hasMask(translation.mask) && ActionBlock(block).equals(translation)
     }
 
     private mutating func serve(_ i: Int, _ found: UInt32, now: UInt64) {
@@ -81,6 +92,7 @@ extension FlowCache {
         let tuple = tuples + Int(tupleNumber)
         let hash = tuple.pointee.hash(key)
         let records = records
+        let tags = tuple.pointee.tags
         guard
             let slot = tuple.pointee.insert(
                 key, hash: hash, flow: flow, moved: { flow, slot in records[Int(flow)].slot = slot })
@@ -101,6 +113,8 @@ extension FlowCache {
         records[Int(flow)] = record
         accounts[Int(flow)] = MegaflowAccount(created: now)
         flowCount += 1
+        entered.append(flow)
+        if tags != tuple.pointee.tags { refreshProbe(tupleNumber) }
         return flow
     }
 
@@ -144,17 +158,16 @@ extension FlowCache {
     }
 
     private func findTuple(_ mask: borrowing FlowMask, _ hash: UInt64) -> Int? {
-        for rank in 0..<tupleCount {
-            let number = Int(ranking[rank])
-            if tuples[number].maskHash == hash, tuples[number].mask() == mask { return number }
+        for rank in 0..<tupleCount where probes[rank].maskHash == hash {
+            let number = Int(probes[rank].number)
+            if tuples[number].hasMask(mask) { return number }
         }
         return nil
     }
 
     private mutating func addTuple(_ mask: borrowing FlowMask, _ hash: UInt64) -> Int? {
-        guard tupleCount < FlowCacheLimits.maximumTuples, let tuple = Tuple(mask: mask, maskHash: hash) else {
-            return nil
-        }
+        guard tupleCount < FlowCacheLimits.maximumTuples, let tuple = Tuple(mask: mask, maskHash: hash, stem: 0)
+        else { return nil }
         let number: Int
         if let reused = freeTuples.popLast() {
             number = Int(reused)
@@ -163,9 +176,26 @@ extension FlowCache {
             tupleTop += 1
         }
         (tuples + number).initialize(to: tuple)
-        ranking[tupleCount] = UInt16(number)
+        tuples[number].stem = stem(of: number)
+        probes[tupleCount] = TupleProbe(tuples[number], number: UInt32(number))
         tupleCount += 1
         return number
+    }
+
+    /// The stem of a tuple, a new one if no tuple shares its.
+    mutating func stem(of number: Int) -> UInt32 {
+        for stem in 0..<stemCount where tuples[Int(stems[stem])].sharesStem(tuples[number]) { return UInt32(stem) }
+        stems[stemCount] = UInt32(number)
+        stemCount += 1
+        return UInt32(stemCount - 1)
+    }
+
+    /// The tuple's table may have moved.
+    private func refreshProbe(_ number: Int) {
+        for rank in 0..<tupleCount where probes[rank].number == UInt32(number) {
+            probes[rank] = TupleProbe(tuples[number], number: UInt32(number))
+            return
+        }
     }
 
     /// Deletes the least recently used of eight megaflows taken at random.
@@ -200,11 +230,8 @@ extension FlowCache {
     }
 
     /// No packet of the burst needs its block any more.
-    @inlinable
     public mutating func endBurst() {
-        if hasDeadBlocks { freeDeadBlocks() }
+        if blocks.hasDead { blocks.endBurst() }
+        if !entered.isEmpty { entered.removeAll(keepingCapacity: true) }
     }
-
-    @usableFromInline var hasDeadBlocks: Bool { blocks.hasDead }
-    @usableFromInline mutating func freeDeadBlocks() { blocks.endBurst() }
 }

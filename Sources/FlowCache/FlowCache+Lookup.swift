@@ -126,6 +126,7 @@ extension FlowCache {
             }
         }
         let found = findMegaflow(key)
+        burst.suspects[i] = found
         guard found != UInt32.max else { return false }
         let flow = records + Int(found)
         guard flow.pointee.generation == generation || refresh(flow) else { return false }
@@ -151,6 +152,7 @@ extension FlowCache {
                     continue
                 }
             }
+            burst.suspects[i] = found
             burst.unresolved[unresolved] = UInt16(truncatingIfNeeded: i)
             unresolved &+= 1
         }
@@ -161,9 +163,17 @@ extension FlowCache {
     /// Number of a megaflow that matches, of whatever generation; `UInt32.max` if there is none.
     @inlinable @inline(__always)
     mutating func findMegaflow(_ key: UnsafePointer<UInt64>) -> UInt32 {
+        for stem in 0..<stemCount { stemHashes[stem] = tuples[Int(stems[stem])].stemHash(key) }
+        let word3 = key[3]
+        let word4 = key[4]
         for rank in 0..<tupleCount {
-            let tuple = tuples + Int(ranking[rank])
-            let found = tuple.pointee.find(key)
+            let probe = probes + rank
+            let hash = Tuple.hash(
+                stemHashes[Int(probe.pointee.stem)], word3 & probe.pointee.word3, word4 & probe.pointee.word4)
+            let group = probe.pointee.tags + Int(hash & probe.pointee.groupMask) &* Tuple.groupSize
+            if weft_match16(group, Tuple.tag(hash)) == 0, weft_match16(group, Tuple.empty) != 0 { continue }
+            let tuple = tuples + Int(probe.pointee.number)
+            let found = tuple.pointee.find(key, hash)
             if found != UInt32.max {
                 tuple.pointee.hits &+= 1
                 statistics.tupleProbes &+= UInt64(truncatingIfNeeded: rank &+ 1)

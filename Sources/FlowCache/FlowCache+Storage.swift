@@ -39,12 +39,18 @@ public struct FlowCache: ~Copyable {
     @usableFromInline let signatures: UnsafeMutableRawPointer
     @usableFromInline let signatureMask: UInt64
     @usableFromInline let tuples: UnsafeMutablePointer<Tuple>
-    /// Tuple numbers, most hit first.
-    @usableFromInline let ranking: UnsafeMutablePointer<UInt16>
+    /// What a lookup needs of each tuple, most hit first.
+    @usableFromInline let probes: UnsafeMutablePointer<TupleProbe>
+    /// For each distinct rest of a mask beside words 3 and 4, a tuple that has it; and its hash, of the key in hand.
+    @usableFromInline let stems: UnsafeMutablePointer<UInt32>
+    @usableFromInline let stemHashes: UnsafeMutablePointer<UInt64>
+    @usableFromInline var stemCount = 0
     @usableFromInline var tupleCount = 0
     /// Highest tuple number ever used plus one, and the unused ones below.
     var tupleTop = 0
-    var freeTuples: [UInt16] = []
+    var freeTuples: [UInt32] = []
+    /// Megaflows entered during the present burst.
+    var entered: [UInt32] = []
     /// Configuration that lookups must answer for.
     @usableFromInline var generation: UInt64 = 0
 
@@ -67,6 +73,7 @@ public struct FlowCache: ~Copyable {
         self.configuration = configuration
         self.counters = counters
         burst = Burst()
+        entered.reserveCapacity(FlowCacheLimits.maximumBurst)
         let capacity = configuration.flowLimit + 1
         recordMemory = LineMemory(
             byteCount: capacity * (MemoryLayout<Megaflow>.stride + MemoryLayout<MegaflowAccount>.stride))
@@ -82,13 +89,17 @@ public struct FlowCache: ~Copyable {
         signatures = signatureMemory.start
         signatureMask = UInt64(buckets - 1)
         tuples = .allocate(capacity: FlowCacheLimits.maximumTuples)
-        ranking = .allocate(capacity: FlowCacheLimits.maximumTuples)
+        probes = .allocate(capacity: FlowCacheLimits.maximumTuples)
+        stems = .allocate(capacity: FlowCacheLimits.maximumTuples)
+        stemHashes = .allocate(capacity: FlowCacheLimits.maximumTuples)
     }
 
     deinit {
-        for rank in 0..<tupleCount { tuples[Int(ranking[rank])].deallocate() }
+        for rank in 0..<tupleCount { tuples[Int(probes[rank].number)].deallocate() }
         tuples.deallocate()
-        ranking.deallocate()
+        probes.deallocate()
+        stems.deallocate()
+        stemHashes.deallocate()
         burst.deallocate()
     }
 

@@ -58,20 +58,28 @@ extension FlowCache {
     public mutating func rank() {
         var live = 0
         for rank in 0..<tupleCount {
-            let number = ranking[rank]
+            let number = probes[rank].number
             if tuples[Int(number)].count == 0 {
                 tuples[Int(number)].deallocate()
                 freeTuples.append(number)
             } else {
-                ranking[live] = number
+                probes[live] = probes[rank]
                 live += 1
             }
         }
-        tupleCount = live
-        var order = UnsafeMutableBufferPointer(start: ranking, count: live)
+        if live != tupleCount {
+            tupleCount = live
+            stemCount = 0
+            for rank in 0..<live {
+                let number = Int(probes[rank].number)
+                tuples[number].stem = stem(of: number)
+                probes[rank].stem = tuples[number].stem
+            }
+        }
+        var order = UnsafeMutableBufferPointer(start: probes, count: live)
         let tuples = tuples
-        order.sort { tuples[Int($0)].hits > tuples[Int($1)].hits }
-        for number in order { tuples[Int(number)].hits >>= 1 }
+        order.sort { tuples[Int($0.number)].hits > tuples[Int($1.number)].hits }
+        for probe in order { tuples[Int(probe.number)].hits >>= 1 }
     }
 
     /// Deletes everything (`dp/flush`).

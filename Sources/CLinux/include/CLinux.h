@@ -18,6 +18,7 @@
 #include "cpu.h"
 #include "errno_value.h"
 #include "files.h"
-#include "network.h"
 #include "memory_lines.h"
+#include "network.h"
+#include "tags.h"
 #include "thread_control.h"
