@@ -19,7 +19,8 @@ extension ActionParser {
         if let layout = field.layout, parsed.value & ~layout.stored != 0 {
             throw FlowSyntaxError(valueText, "\(valueText.string) is not a valid value for field \(name.string)")
         }
-        return .setField(field, value: parsed.value & parsed.mask, mask: parsed.mask)
+        // The value keeps the bits outside of the mask until the version is looked at: OpenFlow 1.0 drops the mask only.
+        return .setField(field, value: parsed.value, mask: parsed.mask)
     }
 
     func parseLoad(_ text: Text) throws(FlowSyntaxError) -> Action {

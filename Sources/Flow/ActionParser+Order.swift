@@ -78,7 +78,8 @@ extension ActionParser {
                 throw FlowSyntaxError(item.key, "ct action doesn't support nested modification of \(destination.name)")
             }
         case .writeActions:
-            if !action.isAllowedInActionSet {
+            // OpenFlow 1.0 has no action sets: what is in this one will not matter.
+            if !action.isAllowedInActionSet, context.version > .openFlow10 {
                 throw FlowSyntaxError(item.key, "\(item.key.string) is not allowed in an action set (write_actions)")
             }
         case .clone:

@@ -112,7 +112,9 @@ enum Ports {
     /// As ovs-ofctl prints it: reserved word, name (quoted where it could be misread), or number.
     static func format(_ port: PortNumber, _ context: FlowContext) -> String {
         for (word, number) in reserved where number == port { return "\(word)" }
-        guard let name = context.portName?(port) else { return String(port.rawValue) }
+        guard let name = context.portName?(port) else {
+            return String(port >= .max ? port.rawValue & 0xffff : port.rawValue)
+        }
         let isPlain =
             name.utf8.first.map { !ASCII.isDigit($0) } ?? false
             && name.utf8.allSatisfy { ASCII.isDigit($0) || ASCII.lower($0) &- 0x61 < 26 || $0 == 0x2d || $0 == 0x5f }

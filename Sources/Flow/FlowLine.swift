@@ -229,6 +229,11 @@ struct FlowLine {
             throw FlowSyntaxError(
                 text, "\(missing.field) counts only with \(missing.needs.explanation): expected that in the match")
         }
+        let tci = flow.match.key[.vlanTCI]
+        if context.version >= .openFlow12, tci & 0x1fff != 0, tci & 0x1000 == 0, flow.match.mask[.vlanTCI] & 0xe000 != 0
+        {
+            throw FlowSyntaxError(text, "a VLAN priority counts only with a tag: expected bit 12 (0x1000) in vlan_tci")
+        }
         if isAddition, flow.cookie == nil { flow.cookie = 0 }
         if takesActions {
             guard let actions else { throw FlowSyntaxError(text.tail, "must specify an action: expected actions=...") }

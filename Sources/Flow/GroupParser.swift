@@ -235,7 +235,8 @@ private struct GroupLine {
         }
         guard hasActions else { throw FlowSyntaxError(text, "bucket must specify actions") }
         try checkLiveness(bucket, text)
-        bucket.actions = Action.encodedWithoutMatch(parser.actions, context: context)
+        var checker = ActionChecker(withoutMatch: context)
+        bucket.actions = try checker.check(parser.actions, at: parser.positions)
         return bucket
     }
 

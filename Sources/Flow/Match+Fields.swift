@@ -100,9 +100,9 @@ extension Match {
         let vid = tci & 0x1fff
         var bits = tciMask & 0x1fff
         var kept = vid
-        if vid != 0, tciMask & 0xe000 != 0 {
+        if vid & 0x1000 != 0, tciMask & 0xe000 != 0 {
             bits |= 0xf000
-            kept |= tci & 0xe000 | 0x1000
+            kept |= tci & 0xe000
         }
         result.key[.vlanTCI] = kept
         result.mask[.vlanTCI] = bits

@@ -13,6 +13,8 @@ extension Match {
         if key[.packetType] != 0 {
             if mask[.ethSrc] != 0 { return ("dl_src", .ethernet) }
             if mask[.ethDst] != 0 { return ("dl_dst", .ethernet) }
+            if mask[.ethType] != 0 { return ("dl_type", .ethernet) }
+            if mask[.vlanTCI] != 0 { return ("vlan_tci", .ethernet) }
         }
         if !isIPv4 && !isARP {
             if mask[.ipv4Src] != 0 { return ("nw_src", .ipv4) }
@@ -28,6 +30,12 @@ extension Match {
         if !hasPorts {
             if mask[.tpSrc] != 0 { return ("tp_src", .tcp) }
             if mask[.tpDst] != 0 { return ("tp_dst", .tcp) }
+        }
+        // Later fragments have no ports.
+        if isPort, key[.nwFrag] & FragmentBits.later != 0 {
+            if mask[.tpSrc] != 0 { return ("tp_src", .tcp) }
+            if mask[.tpDst] != 0 { return ("tp_dst", .tcp) }
+            if mask[.tcpFlags] != 0 { return ("tcp_flags", .tcp) }
         }
         if mask[.tcpFlags] != 0, !((isIPv4 || isIPv6) && proto == 6) { return ("tcp_flags", .tcp) }
         if !isIPv6 {

@@ -15,7 +15,7 @@ public enum FieldPrerequisite: Sendable {
         case .ip: "ip or ipv6"
         case .mpls: "mpls or mplsm"
         case .conntrack: "ct_state with a tracked state, such as +trk+est"
-        case .tcp: "tcp or tcp6"
+        case .tcp: "tcp or tcp6 (for tp_src and tp_dst also udp or sctp) and no later fragments"
         case .udp: "udp or udp6"
         case .sctp: "sctp or sctp6"
         case .icmp: "icmp"

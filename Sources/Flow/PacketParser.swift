@@ -48,7 +48,8 @@ public struct PacketParser {
         try FlowParser.withText(actions) { text throws(FlowSyntaxError) in
             var parser = ActionParser(context)
             try parser.parseActions(text)
-            return Action.encodedWithoutMatch(parser.actions, context: context)
+            var checker = ActionChecker(withoutMatch: context)
+            return try checker.check(parser.actions, at: parser.positions)
         }
     }
 }

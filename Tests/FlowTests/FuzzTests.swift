@@ -47,7 +47,7 @@ import Testing
         var source = RandomFlow(seed: seed)
         let corpus = RecordedLine.load("lines").map(\.line) + FuzzTests.others
         let alphabet = Array("0123456789abcdefx=:,()[]->./+-*|\"\\# \t\nNXM_OF_actionsoutput\u{80}\u{ff}".utf8)
-        for _ in 0..<3000 {
+        for _ in 0..<1500 {
             var bytes = Array(
                 (source.number(0...1) == 0 ? corpus.randomElement(using: &source.random) ?? "" : source.flow()).utf8)
             for _ in 0..<source.number(1...4) where !bytes.isEmpty {

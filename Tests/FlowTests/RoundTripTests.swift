@@ -26,8 +26,12 @@ struct RandomFlow {
     mutating func hex(_ bits: UInt64) -> String {
         "0x" + String(bits >= 64 ? random.next() : number(0...(1 << bits) - 1), radix: 16)
     }
+    /// A number, or a number and a mask that holds all of its bits.
     mutating func masked(_ bits: UInt64) -> String {
-        Bool.random(using: &random) ? hex(bits) : "\(hex(bits))/\(hex(bits))"
+        let value = bits >= 64 ? random.next() : number(0...(1 << bits) - 1)
+        let mask = value | (bits >= 64 ? random.next() : number(0...(1 << bits) - 1))
+        let text = "0x" + String(value, radix: 16)
+        return Bool.random(using: &random) ? text : text + "/0x" + String(mask, radix: 16)
     }
 
     mutating func ethernet() -> String {
@@ -189,7 +193,7 @@ struct RandomFlow {
         let parser = FlowParser(FlowContext(version: version))
         let printer = FlowPrinter(FlowContext(version: version))
         var accepted = 0
-        for _ in 0..<4000 {
+        for _ in 0..<2000 {
             let text = source.flow()
             guard let flow = try? parser.parse(text) else { continue }
             accepted += 1
@@ -205,7 +209,7 @@ struct RandomFlow {
             #expect(printer.text(again) == printed)
         }
         // The rest ask for fields that the random actions before them took away.
-        #expect(accepted > 2000)
+        #expect(accepted > 1000)
     }
 
     @Test func matchesHaveNoBitsOutsideOfTheirMask() throws {
