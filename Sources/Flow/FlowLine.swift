@@ -11,7 +11,7 @@ private enum FlowWord: Sendable {
     /// Read and forgotten, so that the output of `dump-flows` can be read back.
     case ignored
 
-    static let table_ = NameTable<FlowWord>([
+    static let byName = NameTable<FlowWord>([
         ("ip", .packet(0x0800, 0)), ("ipv4", .packet(0x0800, 0)), ("ip4", .packet(0x0800, 0)),
         ("arp", .packet(0x0806, 0)), ("rarp", .packet(0x8035, 0)), ("icmp", .packet(0x0800, 1)),
         ("tcp", .packet(0x0800, 6)), ("udp", .packet(0x0800, 17)), ("sctp", .packet(0x0800, 132)),
@@ -30,7 +30,7 @@ private enum FlowWord: Sendable {
 
 /// The Ethernet type and IP protocol of a keyword like `tcp6`.
 func packetWord(_ word: Text) -> (ethType: UInt16, proto: UInt8)? {
-    guard case .packet(let type, let proto) = FlowWord.table_.find(word) else { return nil }
+    guard case .packet(let type, let proto) = FlowWord.byName.find(word) else { return nil }
     return (type, proto)
 }
 
@@ -54,7 +54,7 @@ struct FlowLine {
         while let item = rest.nextKeyValue() {
             if let field = MatchField.byName.find(item.key) {
                 try set(field, item)
-            } else if let word = FlowWord.table_.find(item.key) {
+            } else if let word = FlowWord.byName.find(item.key) {
                 if case .actions = word, takesActions {
                     guard item.delimiter == UInt8(ascii: "=") else {
                         throw FlowSyntaxError(item.key.tail, "expected = behind \(item.key.string)")
