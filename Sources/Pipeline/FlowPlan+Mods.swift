@@ -62,7 +62,7 @@ extension FlowPlan {
             selected.removeAll { _, rule in
                 if let table = mod.table, rule.table != table { return true }
                 return mod.isStrict
-                    ? rule.priority != mod.priority || rule.packed != mod.packed : !rule.packed.isWithin(match)
+                    ? rule.priority != mod.priority || rule.packed != mod.packed : !rule.packed.isWithin(mod.packed)
             }
         } else {
             for case let table? in bridge.tables where mod.table == nil || mod.table == table.number {
@@ -113,20 +113,6 @@ extension FlowMod {
         guard command == .delete || command == .deleteStrict else { return true }
         if let outPort, !rule.actions.sends(to: outPort) { return false }
         if let outGroup, !(rule.traits.contains(.usesGroups) && rule.actions.groups.contains(outGroup)) { return false }
-        return true
-    }
-}
-
-extension PackedMatch {
-    /// Whether every packet that this matches is also matched by `other`, field by field.
-    func isWithin(_ other: Match) -> Bool {
-        let own = unpacked
-        for i in 0..<FlowKey.wordCount {
-            let mask = other.mask.bits.words[i]
-            if mask & ~own.mask.bits.words[i] != 0 || (own.key.words[i] ^ other.key.words[i]) & mask != 0 {
-                return false
-            }
-        }
         return true
     }
 }
