@@ -17,9 +17,25 @@ extension Switch {
         let number = ports[port]?.placement.first ?? 0
         let worker = workers[number]
         for frame in frames {
-            onWorker(worker) { _ = worker.inject(frame, port: port) }
+            onWorker(worker) { worker.inject(frame, port: port) }
             drainRequests()
         }
+    }
+
+    /// Sends a frame by command, as OpenFlow's packet-out: `actions` decide what becomes of it.
+    public func packetOut(_ frame: [UInt8], actions: [Action], bridge name: String, inPort: PortNumber)
+        throws(SwitchError)
+    {
+        guard let bridge = model.state.bridge(named: name) else { throw SwitchError("no bridge named \(name)") }
+        guard frame.count <= 65535 else {
+            throw SwitchError("frame of \(frame.count) bytes: expected 65535 at the most")
+        }
+        let code = ActionCode(actions)
+        let number = bridge.number
+        let port = bridge.ports[inPort] ?? .none
+        let worker = workers[0]
+        onWorker(worker) { worker.packetOut(frame, code, bridge: number, inPort: inPort, port: port) }
+        drainRequests()
     }
 
     /// Runs `body` on one worker, between two bursts, and waits for it.

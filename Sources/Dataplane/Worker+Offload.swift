@@ -5,7 +5,7 @@ import Ports
 
 extension Worker {
     /// Sends frames of which some may have left their checksum or segmentation to the device: what the port cannot
-    /// do is done here, in software.
+    /// do is done here, in software. Frames of one flow stay in order.
     @inline(never)
     func transmitWithOffloads(
         _ frames: UnsafeMutablePointer<Packet>, _ count: Int, _ transmitter: Unmanaged<PortTransmitter>
@@ -13,23 +13,36 @@ extension Worker {
         let (checksums, segments) = transmitter._withUnsafeGuaranteedRef {
             ($0.handlesChecksum, $0.handlesSegmentation)
         }
-        var ready = 0
+        var waiting = 0
+        func send(upTo end: Int) {
+            if end > waiting { transmitter._withUnsafeGuaranteedRef { $0.transmit(frames + waiting, end - waiting) } }
+            waiting = end
+        }
         for i in 0..<count {
             let frame = frames[i]
-            let offload = frame.pointee.offload
-            if offload.segmentationType != 0 && !segments {
-                // What is ready goes first: frames of one flow stay in order.
-                transmitter._withUnsafeGuaranteedRef { $0.transmit(frames + ready, i - ready) }
-                ready = i + 1
-                transmitSegments(frame, transmitter)
-            } else if offload.needsChecksum && !checksums {
-                _ = Offload.completeChecksum(frame)
+            if frame.pointee.offload.segmentationType != 0 && !segments {
+                send(upTo: i)
+                transmitSegments(of: frame, transmitter)
+                waiting = i + 1
+            } else if frame.pointee.offload.needsChecksum && !checksums, !Offload.completeChecksum(frame) {
+                send(upTo: i)
+                self.count(.checksumOffloadImpossible, 1)
+                waiting = i + 1
             }
         }
-        transmitter._withUnsafeGuaranteedRef { $0.transmit(frames + ready, count - ready) }
+        send(upTo: count)
     }
 
-    private func transmitSegments(_ frame: Packet, _ transmitter: Unmanaged<PortTransmitter>) {
-        count(.checksumOffloadImpossible, 1)
+    private func transmitSegments(of frame: Packet, _ transmitter: Unmanaged<PortTransmitter>) {
+        switch Offload.segment(frame, pool: &pool, into: segmentFrames, capacity: Self.segmentCapacity) {
+        case .refused(let reason): count(reason, 1)
+        case .made(let made):
+            transmitter._withUnsafeGuaranteedRef { $0.transmit(segmentFrames, made) }
+            for i in 0..<made { pool.free(segmentFrames[i]) }
+            counters.add(.copies, UInt64(made) - 1)
+        }
     }
+
+    /// Segments of one frame at the most: 64 KiB in pieces of 32 bytes.
+    static var segmentCapacity: Int { 2048 }
 }

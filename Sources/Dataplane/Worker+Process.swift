@@ -61,7 +61,7 @@ extension Worker {
 
     /// Runs each packet's program, in order of arrival.
     @inline(__always)
-    private func execute(_ count: Int) {
+    func execute(_ count: Int) {
         let burst = cache.burst
         for i in 0..<count {
             let packet = burst.packets[i]

@@ -25,25 +25,51 @@ extension Worker {
         transmitters[Int(port.rawValue)] = transmitter.map { Unmanaged.passUnretained($0) }
     }
 
-    /// Frames as if received on a port; each is a burst of its own, and everything is out on return. False if there was no
-    /// buffer for it.
-    func inject(_ frame: [UInt8], port: PortIndex) -> Bool {
+    /// A frame as if received on a port: a burst of its own, out on return. Without a buffer it is dropped.
+    func inject(_ frame: [UInt8], port: PortIndex) {
+        counters.add(.injected, 1)
+        guard let packet = take(frame, port: port) else { return }
+        cache.burst.packets[0] = packet
+        process(1)
+        flush()
+        counters.add(.packets, 1)
+        publishCacheStatistics()
+    }
+
+    /// A frame that is sent by command: through actions instead of table 0, past the caches.
+    func packetOut(_ frame: [UInt8], _ actions: ActionCode, bridge: Int, inPort: PortNumber, port: PortIndex) {
+        counters.add(.injected, 1)
+        guard let packet = take(frame, port: port) else { return }
+        let words = cache.burst.freshKey(0)
+        let kind = extractKey(packet, into: words, vlanLimit: vlanLimit)
+        guard kind != .tooShort else { return discard(packet, .frameTooShort) }
+        cache.prepare(0, isExtended: kind == .extended)
+        cache.burst.packets[0] = packet
+        let now = clock.milliseconds
+        reader.enter()._withUnsafeGuaranteedRef { state in
+            guard let bridge = state.bridges[bridge] else { return }
+            translator.translate(
+                actions: actions, key: UnsafeRawPointer(words).assumingMemoryBound(to: FlowKey.self),
+                packetLength: frame.count, state: state, bridge: bridge, inPort: inPort, now: now, effects: effects)
+            cache.install(0, translator.translation, now: now) { state.stationSeen($0, now: $1) }
+        }
+        reader.leave()
+        execute(1)
+        cache.endBurst()
+        flush()
+    }
+
+    private func take(_ frame: [UInt8], port: PortIndex) -> Packet? {
         guard let packet = pool.take(frame.count) else {
             count(.noBuffer, 1)
-            return false
+            return nil
         }
         frame.withUnsafeBytes { bytes in
             if let start = bytes.baseAddress { packet.pointee.data.copyMemory(from: start, byteCount: bytes.count) }
         }
         packet.pointee.inPort = port
         packet.pointee.timestamp = 0
-        cache.burst.packets[0] = packet
-        process(1)
-        flush()
-        counters.add(.packets, 1)
-        counters.add(.injected, 1)
-        publishCacheStatistics()
-        return true
+        return packet
     }
 
     /// Credits to rules what the megaflows have counted, a slice at a time: between two slices the worker forwards.

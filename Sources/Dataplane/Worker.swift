@@ -38,6 +38,7 @@ public final class Worker: @unchecked Sendable {
     var transmitterOwners: [UInt32: PortTransmitter] = [:]
     /// Some receiver may bring frames whose checksum or segmentation is left to the transmitter.
     var seesOffloads = false
+    let segmentFrames: UnsafeMutablePointer<Packet>
     var vlanLimit = 1
     var knownGeneration: UInt64 = 0
 
@@ -62,6 +63,7 @@ public final class Worker: @unchecked Sendable {
         effects = TranslationEffects(learnQueue: model.learnQueue, counters: model.counters)
         pool = PacketPool()
         self.cache = FlowCache(cache, counters: model.counters, changes: model.changes)
+        segmentFrames = .allocate(capacity: Self.segmentCapacity)
         transmitters = .allocate(capacity: OutputBatches.maximumPorts)
         transmitters.initialize(repeating: nil, count: OutputBatches.maximumPorts)
         selfReference = .allocate(capacity: 1)
@@ -74,6 +76,7 @@ public final class Worker: @unchecked Sendable {
     }
 
     deinit {
+        segmentFrames.deallocate()
         transmitters.deallocate()
         selfReference.deallocate()
     }

@@ -161,7 +161,7 @@ extension Translator {
         finish(key)
     }
 
-    private func begin(
+    func begin(
         _ key: UnsafePointer<FlowKey>, packetLength: Int, now: UInt64, effects: TranslationEffects?
     ) {
         self.effects = effects ?? noEffects
@@ -235,7 +235,7 @@ extension Translator {
         if firstReason == nil { firstReason = reason }
     }
 
-    private func finish(_ key: UnsafePointer<FlowKey>) {
+    func finish(_ key: UnsafePointer<FlowKey>) {
         if failure != nil {
             translation.program.removeAll()
             translation.dropReason = failure
