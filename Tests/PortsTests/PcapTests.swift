@@ -78,6 +78,19 @@ import Testing
         #expect(!port.receivers[0].isFinished)
     }
 
+    @Test func rateIsNotExceeded() throws {
+        let path = try scratch.file("in.pcap", CaptureBytes(frames: [frame(60)]).pcap)
+        let port = try open("p0", "pcap", ["rx": path, "loop": "yes", "rate": "2000"])
+        var bench = Bench()
+        let start = weft_clock(CLOCK_MONOTONIC)
+        var count = 0
+        while count < 20 {
+            count += bench.receive(port.receivers[0]).count
+            let elapsed = weft_clock(CLOCK_MONOTONIC) - start
+            #expect(UInt64(count) <= elapsed / 500_000 + 1)
+        }
+    }
+
     @Test func anEmptyFileIsFinishedAtOnceEvenWhenLooped() throws {
         let path = try scratch.file("in.pcap", CaptureBytes(frames: []).pcap)
         let port = try open("p0", "pcap", ["rx": path, "loop": "yes"])
