@@ -251,8 +251,11 @@ class Rules:
             if text:
                 parts.append(text)
         if depth == 0:
-            if self.chance(0.07):
+            if self.chance(0.05):
                 return 'drop'
+            if self.chance(0.6 if table + 1 < self.tables else 0.8):  # or too little would come out to compare
+                kind = self.resubmit if table + 1 < self.tables and self.chance(0.6) else self.output
+                parts.append(kind(holds, table, depth))
             if self.version != 'OpenFlow10' or self.chance(0.03):
                 parts += self.instructions(holds, table, depth)
         return ','.join(parts) or (self.output(holds, table, depth))
