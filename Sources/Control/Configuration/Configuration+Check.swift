@@ -1,0 +1,37 @@
+extension Configuration {
+    /// What must hold between the parts: names and numbers that are given once, and names that are there.
+    func check() throws(ConfigurationError) {
+        var names: [String: String] = [:]
+        func take(_ name: String, _ path: String) throws(ConfigurationError) {
+            if let other = names[name] { throw ConfigurationError(path + ".name", "\"\(name)\" is taken by \(other)") }
+            names[name] = path
+        }
+        for (i, bridge) in bridges.enumerated() { try take(bridge.name, "bridges[\(i)]") }
+        for (i, bridge) in bridges.enumerated() {
+            var numbers: [UInt32: String] = [:]
+            for (j, port) in bridge.ports.enumerated() {
+                let path = "bridges[\(i)].ports[\(j)]"
+                try take(port.name, path)
+                guard let number = port.number else { continue }
+                if let other = numbers[number] {
+                    throw ConfigurationError(path + ".ofport", "\(number) is taken by \(other)")
+                }
+                numbers[number] = path
+            }
+            try checkMirrors(bridge, "bridges[\(i)]")
+        }
+    }
+
+    private func checkMirrors(_ bridge: BridgeConfiguration, _ path: String) throws(ConfigurationError) {
+        let ports = Set(bridge.ports.map(\.name) + [bridge.name])
+        var mirrors: Set<String> = []
+        for (i, mirror) in bridge.mirrors.enumerated() {
+            guard mirrors.insert(mirror.name).inserted else {
+                throw ConfigurationError("\(path).mirrors[\(i)].name", "\"\(mirror.name)\" is there twice")
+            }
+            if let unknown = mirror.namedPorts.first(where: { !ports.contains($0) }) {
+                throw ConfigurationError("\(path).mirrors[\(i)]", "bridge \(bridge.name) has no port \"\(unknown)\"")
+            }
+        }
+    }
+}

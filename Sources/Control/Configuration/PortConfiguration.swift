@@ -1,0 +1,159 @@
+import Ports
+
+/// A port as configured.
+public struct PortConfiguration: Equatable, Sendable {
+    public enum Kind: String, CaseIterable, Sendable {
+        case afpacket, tap, `internal`, pcap, null, patch
+    }
+    public enum VLANMode: String, CaseIterable, Sendable {
+        case access, trunk
+        case nativeTagged = "native-tagged"
+        case nativeUntagged = "native-untagged"
+        case dot1qTunnel = "dot1q-tunnel"
+    }
+    public enum QinQ: String, CaseIterable, Sendable {
+        case serviceTag = "802.1ad"
+        case customerTag = "802.1q"
+    }
+    public enum PriorityTags: String, CaseIterable, Sendable {
+        case never
+        case ifNonzero = "if-nonzero"
+        case always
+    }
+
+    public var name: String
+    public var kind = Kind.afpacket
+    /// OpenFlow number asked for; nil takes the next free one.
+    public var number: UInt32?
+    /// What the kind of port wants to know: `dev`, `queues`, `ring`, `rx`, `tx`, `loop`, `rate`, `mac`.
+    public var options: [String: String] = [:]
+    /// Bytes of network packet; nil leaves the device as it is.
+    public var mtu: Int?
+    /// The other end of a patch port.
+    public var peer: String?
+    public var vlanMode: VLANMode?
+    public var tag: UInt16?
+    public var trunks: Set<UInt16>?
+    public var customerVLANs: Set<UInt16>?
+    public var qinq = QinQ.serviceTag
+    public var priorityTags = PriorityTags.never
+    public var isProtected = false
+    public var isUp = true
+    // As ovs-ofctl mod-port sets them.
+    public var receives = true
+    public var forwards = true
+    public var floods = true
+
+    public init(name: String) { self.name = name }
+
+    /// The mode that counts: without one, a port with a tag is an access port (ovs-vswitchd.conf.db(5), vlan_mode).
+    public var effectiveVLANMode: VLANMode { vlanMode ?? (tag == nil ? .trunk : .access) }
+
+    /// Whether the device has to be closed and opened for the change from `other` to this.
+    func needsReopening(from other: PortConfiguration) -> Bool {
+        kind != other.kind || options != other.options || (number != nil && number != other.number)
+    }
+}
+
+extension PortConfiguration: Configurable {
+    private static let optionKeys = ["dev", "queues", "ring", "rx", "tx", "loop", "rate", "mac", "hwaddr"]
+    static let keys =
+        ["type", "ofport"] + optionKeys
+        + [
+            "peer", "mtu", "tag", "vlan-mode", "trunks", "cvlans", "qinq-ethtype", "priority-tags", "protected",
+            "admin", "receive", "forward", "flood",
+        ]
+
+    mutating func set(_ key: String, _ value: String) throws(SettingError) {
+        let isEmpty = value.isEmpty
+        switch key {
+        case "type": kind = try Self.kind(value)
+        case "ofport", "ofport-request": number = try isEmpty ? nil : SettingValue.integer(value, 1...65279)
+        case "peer": peer = try isEmpty ? nil : SettingValue.name(value)
+        case "mtu": mtu = try isEmpty ? nil : SettingValue.integer(value, 68...65521)
+        case "tag": tag = try isEmpty ? nil : SettingValue.integer(value, 0...4095)
+        case "vlan-mode": vlanMode = try isEmpty ? nil : SettingValue.choice(value)
+        case "trunks": trunks = try SettingValue.vlans(value)
+        case "cvlans": customerVLANs = try SettingValue.vlans(value)
+        case "qinq-ethtype": qinq = try isEmpty ? .serviceTag : SettingValue.choice(value)
+        case "priority-tags": priorityTags = try Self.priorityTags(value)
+        case "protected": isProtected = try isEmpty ? false : SettingValue.bool(value)
+        case "admin":
+            guard isEmpty || value == "up" || value == "down" else {
+                throw SettingError("expected up or down, found \"\(value)\"")
+            }
+            isUp = value != "down"
+        case "receive": receives = try isEmpty ? true : SettingValue.bool(value)
+        case "forward": forwards = try isEmpty ? true : SettingValue.bool(value)
+        case "flood": floods = try isEmpty ? true : SettingValue.bool(value)
+        default: options[key] = isEmpty ? nil : value
+        }
+    }
+
+    /// Contract and OVS names; `system` is what OVS calls a network device.
+    private static func kind(_ name: String) throws(SettingError) -> Kind {
+        if name == "system" || name.isEmpty { return .afpacket }
+        if PortType(rawValue: name)?.isSupported == false || ["geneve", "vxlan"].contains(name) {
+            throw SettingError("type \"\(name)\" is not supported in this version")
+        }
+        guard let kind = Kind(rawValue: name) else {
+            let known = Kind.allCases.map(\.rawValue).joined(separator: ", ")
+            throw SettingError("unknown type \"\(name)\", expected one of \(known)")
+        }
+        return kind
+    }
+
+    /// OVS takes booleans here, too: true is `if-nonzero`.
+    private static func priorityTags(_ text: String) throws(SettingError) -> PriorityTags {
+        switch text {
+        case "true": return .ifNonzero
+        case "false", "": return .never
+        default: return try SettingValue.choice(text)
+        }
+    }
+
+    var settings: [Setting] {
+        var all: [Setting] = [Setting("type", kind.rawValue)]
+        if let number { all.append(Setting("ofport", String(number))) }
+        for key in Self.optionKeys { if let value = options[key] { all.append(Setting(key, value)) } }
+        if let peer { all.append(Setting("peer", peer)) }
+        if let mtu { all.append(Setting("mtu", String(mtu))) }
+        if let tag { all.append(Setting("tag", String(tag))) }
+        if let vlanMode { all.append(Setting("vlan-mode", vlanMode.rawValue)) }
+        if let trunks { all.append(Setting("trunks", SettingValue.show(vlans: trunks))) }
+        if let customerVLANs { all.append(Setting("cvlans", SettingValue.show(vlans: customerVLANs))) }
+        if qinq != .serviceTag { all.append(Setting("qinq-ethtype", qinq.rawValue)) }
+        if priorityTags != .never { all.append(Setting("priority-tags", priorityTags.rawValue)) }
+        if isProtected { all.append(Setting("protected", "true")) }
+        if !isUp { all.append(Setting("admin", "down")) }
+        if !receives { all.append(Setting("receive", "false")) }
+        if !forwards { all.append(Setting("forward", "false")) }
+        if !floods { all.append(Setting("flood", "false")) }
+        return all
+    }
+
+    func validate() throws(SettingError) {
+        if kind == .patch {
+            guard peer != nil else { throw SettingError("a patch port needs peer=PORT") }
+            guard peer != name else { throw SettingError("a patch port cannot be its own peer") }
+            if let key = options.keys.min() { throw SettingError("\(key) is not for patch ports") }
+        } else {
+            if peer != nil { throw SettingError("peer is for patch ports, but type is \(kind.rawValue)") }
+            _ = try portOptions()
+        }
+        if vlanMode == .dot1qTunnel, tag == nil { throw SettingError("vlan-mode=dot1q-tunnel needs a tag") }
+        if vlanMode == .access, tag == nil { throw SettingError("vlan-mode=access needs a tag") }
+    }
+
+    /// Options of the device, checked; nil for a patch port, which has none.
+    func portOptions() throws(SettingError) -> PortOptions? {
+        guard let type = PortType(rawValue: kind.rawValue) else { return nil }
+        var words = options
+        if let mtu { words["mtu"] = String(mtu) }
+        do throws(PortError) {
+            return try PortOptions(port: name, type: type, options: words)
+        } catch {
+            throw SettingError(error.message)
+        }
+    }
+}
