@@ -71,8 +71,16 @@ let package = Package(
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
-            ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports", logging]),
-        module("Control", ["CLinux", "Base", "Flow", "Pipeline", "Ports", "Dataplane", logging, yams, nio, nioPosix]),
+            [
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports",
+                logging,
+            ]),
+        module(
+            "Control",
+            [
+                "CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", logging,
+                yams, nio, nioPosix,
+            ]),
         .target(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),

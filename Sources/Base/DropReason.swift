@@ -48,3 +48,22 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
 
     @inlinable public static var count: Int { 64 }
 }
+
+extension DropReason {
+    /// As users see it: `transmit_queue_full`.
+    public var name: String { Self.names[Int(rawValue)] }
+
+    private static let names: [String] = allCases.map { reason in
+        var name = ""
+        var previous: Character = "_"
+        let text = Array("\(reason)")
+        for (i, letter) in text.enumerated() {
+            // A new word begins at a capital, but not inside a run of them (`exceedsMTU`).
+            let next = i + 1 < text.count ? text[i + 1] : "A"
+            if letter.isUppercase, previous.isLowercase || (previous.isUppercase && next.isLowercase) { name += "_" }
+            name += letter.lowercased()
+            previous = letter
+        }
+        return name
+    }
+}

@@ -3,7 +3,7 @@ import Control
 import Foundation
 import Logging
 
-enum CacheChoice: String, CaseIterable, ExpressibleByArgument { case all, megaflow, none }
+extension Configuration.Cache: ExpressibleByArgument {}
 
 struct Weftd: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -26,24 +26,33 @@ struct Weftd: ParsableCommand {
     var cores: String?
     @Option(help: ArgumentHelp("File for the process number, locked while the switch runs.", valueName: "file"))
     var pidfile: String?
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
-    var logLevel = "notice"
+    @Option(help: ArgumentHelp("trace, debug, info, notice (default), warning, error or critical.", valueName: "level"))
+    var logLevel: String?
     @Option(help: "Which caches answer before the slow path does.")
-    var cache = CacheChoice.all
+    var cache: Configuration.Cache?
     @Flag(help: "Time stands still but for the command time/warp.")
     var virtualTime = false
 
     func validate() throws {
-        if LogOutput.level(named: logLevel) == nil { throw ValidationError("unknown log level \"\(logLevel)\"") }
+        if let logLevel, LogOutput.level(named: logLevel) == nil {
+            throw ValidationError("unknown log level \"\(logLevel)\"")
+        }
+        do throws(SettingError) { _ = try cores.map(Configuration.cores) } catch {
+            throw ValidationError("--cores: \(error)")
+        }
         if let workers, !(1...256).contains(workers) { throw ValidationError("--workers takes 1 to 256") }
         if workers != nil, cores != nil { throw ValidationError("--workers and --cores exclude each other") }
     }
 
     func run() throws {
-        LogOutput.bootstrap(level: LogOutput.level(named: logLevel) ?? .notice)
+        LogOutput.bootstrap(level: .notice)
         var options = Daemon.Options()
-        let environment = getenv(Control.socketEnvironmentVariable).map { String(cString: $0) }
-        options.controlPath = control ?? environment ?? Control.defaultSocketPath
+        options.controlPath = control ?? getenv(Control.socketEnvironmentVariable).map { String(cString: $0) }
+        options.workers = workers
+        options.cores = try cores.map(Configuration.cores)
+        options.cache = cache
+        options.logLevel = logLevel
+        options.isTimeVirtual = virtualTime
         options.configurationFile = config
         options.processFile = pidfile
         let status = Daemon(options).run()

@@ -14,6 +14,12 @@ public struct CommandResult {
         self.json = json
     }
 
+    /// Lines as ovs-ofctl prints them, each behind a blank; as JSON an array of strings.
+    init(lines: [String]) {
+        text = { lines.map { " \($0)\n" }.joined() }
+        json = { .array(lines.map(JSONValue.string)) }
+    }
+
     public static var done: CommandResult { CommandResult(text: { "" }, json: { .null }) }
 }
 

@@ -1,3 +1,5 @@
+import Pipeline
+
 /// A bridge as configured.
 public struct BridgeConfiguration: Equatable, Sendable {
     public enum FailMode: String, CaseIterable, Sendable { case standalone, secure }
@@ -21,9 +23,11 @@ public struct BridgeConfiguration: Equatable, Sendable {
     public var transmitFile: String?
     /// Bytes of network packet of the bridge's own port; nil leaves the default.
     public var mtu: Int?
-    public var macTableSize = 2048
+    public var macTableSize = StationTable.defaultMaximumEntries
     /// Seconds.
-    public var macAgingTime = 300
+    public var macAgingTime = StationTable.defaultAgingTime
+    /// Moves of a station in one second; 0 is any number.
+    public var macMoveLimit = StationTable.defaultMoveLimit
     public var forwardBPDU = false
     public var floodVLANs: Set<UInt16> = []
     public var description = ""
@@ -45,7 +49,7 @@ public struct BridgeConfiguration: Equatable, Sendable {
 extension BridgeConfiguration: Configurable {
     static let keys = [
         "fail-mode", "hwaddr", "datapath-id", "frags", "local", "rx", "tx", "mtu", "mac-table-size", "mac-aging-time",
-        "forward-bpdu", "flood-vlans", "dp-desc",
+        "mac-move-limit", "forward-bpdu", "flood-vlans", "dp-desc",
     ]
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {
@@ -54,7 +58,9 @@ extension BridgeConfiguration: Configurable {
         case "fail-mode": failMode = try isEmpty ? .standalone : SettingValue.choice(value)
         case "hwaddr":
             let address = try isEmpty ? nil : SettingValue.macAddress(value)
-            if let address, address & 1 << 40 != 0 { throw SettingError("expected a unicast address, found \"\(value)\"") }
+            if let address, address & 1 << 40 != 0 {
+                throw SettingError("expected a unicast address, found \"\(value)\"")
+            }
             hardwareAddress = address
         case "datapath-id": datapathID = try isEmpty ? nil : SettingValue.datapathID(value)
         case "frags": fragments = try isEmpty ? .normal : SettingValue.choice(value)
@@ -63,8 +69,13 @@ extension BridgeConfiguration: Configurable {
         case "tx": transmitFile = isEmpty ? nil : value
         case "mtu": mtu = try isEmpty ? nil : SettingValue.integer(value, 68...65521)
         // ovs-vswitchd.conf.db(5): at least 10 entries.
-        case "mac-table-size": macTableSize = try isEmpty ? 2048 : SettingValue.integer(value, 10...1_000_000)
-        case "mac-aging-time": macAgingTime = try isEmpty ? 300 : SettingValue.integer(value, 15...3600)
+        case "mac-table-size":
+            macTableSize =
+                try isEmpty ? StationTable.defaultMaximumEntries : SettingValue.integer(value, 10...1_000_000)
+        case "mac-aging-time":
+            macAgingTime = try isEmpty ? StationTable.defaultAgingTime : SettingValue.integer(value, 15...3600)
+        case "mac-move-limit":
+            macMoveLimit = try isEmpty ? StationTable.defaultMoveLimit : SettingValue.integer(value, 0...1_000_000)
         case "forward-bpdu": forwardBPDU = try isEmpty ? false : SettingValue.bool(value)
         case "flood-vlans": floodVLANs = try SettingValue.vlans(value) ?? []
         default: description = value
@@ -81,8 +92,11 @@ extension BridgeConfiguration: Configurable {
         if let receiveFile { all.append(Setting("rx", receiveFile)) }
         if let transmitFile { all.append(Setting("tx", transmitFile)) }
         if let mtu { all.append(Setting("mtu", String(mtu))) }
-        if macTableSize != 2048 { all.append(Setting("mac-table-size", String(macTableSize))) }
-        if macAgingTime != 300 { all.append(Setting("mac-aging-time", String(macAgingTime))) }
+        if macTableSize != StationTable.defaultMaximumEntries {
+            all.append(Setting("mac-table-size", String(macTableSize)))
+        }
+        if macAgingTime != StationTable.defaultAgingTime { all.append(Setting("mac-aging-time", String(macAgingTime))) }
+        if macMoveLimit != StationTable.defaultMoveLimit { all.append(Setting("mac-move-limit", String(macMoveLimit))) }
         if forwardBPDU { all.append(Setting("forward-bpdu", "true")) }
         if !floodVLANs.isEmpty { all.append(Setting("flood-vlans", SettingValue.show(vlans: floodVLANs))) }
         if !description.isEmpty { all.append(Setting("dp-desc", description)) }

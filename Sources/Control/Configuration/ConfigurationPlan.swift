@@ -73,13 +73,16 @@ public struct ConfigurationPlan: Equatable, Sendable {
         bridge.ports.first { $0.name == port.name }.map { !$0.needsReopening(from: port) } ?? false
     }
 
-    private static func stays(_ mirror: MirrorConfiguration, in bridge: BridgeConfiguration, _ gone: Set<String>) -> Bool {
+    private static func stays(_ mirror: MirrorConfiguration, in bridge: BridgeConfiguration, _ gone: Set<String>)
+        -> Bool
+    {
         bridge.mirrors.contains(mirror) && mirror.namedPorts.allSatisfy { !gone.contains($0) }
     }
 
     private mutating func addPorts(_ old: BridgeConfiguration, _ new: BridgeConfiguration) {
         for port in new.ports {
-            guard let before = old.ports.first(where: { $0.name == port.name }), !port.needsReopening(from: before) else {
+            guard let before = old.ports.first(where: { $0.name == port.name }), !port.needsReopening(from: before)
+            else {
                 steps.append(.addPort(bridge: new.name, port))
                 continue
             }

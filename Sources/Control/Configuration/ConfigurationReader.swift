@@ -15,17 +15,22 @@ struct ConfigurationReader {
         for entry in top.all {
             switch entry.key {
             case "control": configuration.control = try entry.string()
-            case "workers": configuration.workers = try entry.setting { text throws(SettingError) in
-                try SettingValue.integer(text, 1...256)
-            }
+            case "workers":
+                configuration.workers = try entry.setting { text throws(SettingError) in
+                    try SettingValue.integer(text, 1...256)
+                }
             case "cores": configuration.cores = try entry.setting(Configuration.cores)
-            case "cache": configuration.cache = try entry.setting { text throws(SettingError) in
-                try SettingValue.choice(text)
-            }
-            case "log-level": configuration.logLevel = try entry.setting { text throws(SettingError) in
-                guard LogOutput.level(named: text) != nil else { throw SettingError("unknown log level \"\(text)\"") }
-                return text
-            }
+            case "cache":
+                configuration.cache = try entry.setting { text throws(SettingError) in
+                    try SettingValue.choice(text)
+                }
+            case "log-level":
+                configuration.logLevel = try entry.setting { text throws(SettingError) in
+                    guard LogOutput.level(named: text) != nil else {
+                        throw SettingError("unknown log level \"\(text)\"")
+                    }
+                    return text
+                }
             case "settings": try readSettings(entry, into: &configuration.settings)
             case "bridges":
                 for (node, path) in try entry.list() { configuration.bridges.append(try bridge(node, path)) }
@@ -94,7 +99,9 @@ struct ConfigurationReader {
         guard let file = bridge.flowsFile else { return }
         let path = entries.path + ".flows-file"
         guard bridge.flows == nil else { throw ConfigurationError(path, "excludes flows") }
-        guard let directory else { throw ConfigurationError(path, "a configuration without a file of its own has none") }
+        guard let directory else {
+            throw ConfigurationError(path, "a configuration without a file of its own has none")
+        }
         let url = URL(fileURLWithPath: file, relativeTo: URL(fileURLWithPath: directory, isDirectory: true))
         do {
             bridge.flows = String(decoding: try Data(contentsOf: url), as: UTF8.self)
@@ -135,9 +142,13 @@ private struct Entries {
         var all: [Entry] = []
         var seen: Set<String> = []
         for (key, value) in mapping {
-            guard case .scalar(let scalar) = key else { throw ConfigurationError(path, "a key must be a word", at: key) }
+            guard case .scalar(let scalar) = key else {
+                throw ConfigurationError(path, "a key must be a word", at: key)
+            }
             let name = Setting.normalize(scalar.string)
-            guard seen.insert(name).inserted else { throw ConfigurationError(path, "\"\(name)\" is there twice", at: key) }
+            guard seen.insert(name).inserted else {
+                throw ConfigurationError(path, "\"\(name)\" is there twice", at: key)
+            }
             all.append(Entry(key: name, node: value, keyNode: key, path: path.isEmpty ? name : "\(path).\(name)"))
         }
         self.all = all

@@ -22,7 +22,9 @@ enum SettingValue {
         let isHex = text.hasPrefix("0x")
         guard text.first != "+", let value = Value(isHex ? String(text.dropFirst(2)) : text, radix: isHex ? 16 : 10),
             range.contains(value)
-        else { throw SettingError("expected a number from \(range.lowerBound) to \(range.upperBound), found \"\(text)\"") }
+        else {
+            throw SettingError("expected a number from \(range.lowerBound) to \(range.upperBound), found \"\(text)\"")
+        }
         return value
     }
 
@@ -48,7 +50,8 @@ enum SettingValue {
 
     static func datapathID(_ text: String) throws(SettingError) -> UInt64 {
         let digits = text.hasPrefix("0x") ? String(text.dropFirst(2)) : text
-        guard (1...16).contains(digits.utf8.count), digits.first != "+", let value = UInt64(digits, radix: 16), value != 0
+        guard (1...16).contains(digits.utf8.count), digits.first != "+", let value = UInt64(digits, radix: 16),
+            value != 0
         else { throw SettingError("expected up to 16 hexadecimal digits, not all zero, found \"\(text)\"") }
         return value
     }
@@ -68,9 +71,12 @@ enum SettingValue {
 
     /// The name of a bridge, port or mirror.
     static func name(_ text: String) throws(SettingError) -> String {
-        let isFine = text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ",") }
+        let isFine = text.utf8.allSatisfy {
+            $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ",")
+        }
         guard isFine, (1...63).contains(text.utf8.count), text != ".", text != "..", !text.hasPrefix("-") else {
-            throw SettingError("expected a name of 1 to 63 letters, digits and signs but '/' and ',', found \"\(text)\"")
+            throw SettingError(
+                "expected a name of 1 to 63 letters, digits and signs but '/' and ',', found \"\(text)\"")
         }
         return text
     }

@@ -1,67 +1,155 @@
+import Dataplane
+import FlowCache
 import Foundation
 import Glibc
 import Logging
+import Pipeline
 
 /// The life of a `weftd`: start, commands, signals, stop.
 ///
-/// `run` is for the main thread, which afterwards only waits for signals. They are blocked in every other thread, so it
-/// has to come first in the process.
+/// Made and run on the main thread, which afterwards only waits for signals. They are blocked in every thread that is
+/// started later, so this comes first in the process.
 public final class Daemon: @unchecked Sendable {
+    /// What the command line says; nil leaves it to the configuration file or the default.
     public struct Options: Sendable {
-        public var controlPath = Control.defaultSocketPath
+        public var controlPath: String?
         public var configurationFile: String?
         public var processFile: String?
+        public var workers: Int?
+        public var cores: [Int]?
+        public var cache: Configuration.Cache?
+        public var logLevel: String?
+        public var isTimeVirtual = false
         public var limits = ControlLimits()
 
         public init() {}
     }
 
+    /// Why the switch cannot run.
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+    }
+
     private let options: Options
     private let logger = Logger(label: "weftd")
     private let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
-    private let thread: ControlThread
-
     private static let signals: [CInt] = [SIGTERM, SIGINT, SIGHUP]
+    /// Seconds between two looks at what is due.
+    private static let period = 0.1
 
     public init(_ options: Options) {
         Self.blockSignals()
         signal(SIGPIPE, SIG_IGN)
         Privileges.raiseFileLimit()
         self.options = options
-        thread = ControlThread()
     }
 
     /// Serves until told to stop; the exit status of the process.
     public func run() -> Int32 {
-        for capability in Privileges.missing() {
-            logger.warning("without \(capability.name): no \(capability.purpose); pcap, null and patch ports work")
-        }
         do {
+            let configuration = try options.configurationFile.map { file throws(ConfigurationError) in
+                try Configuration(file: file)
+            }
+            setLogLevel(configuration)
+            for capability in Privileges.missing() {
+                logger.warning("without \(capability.name): no \(capability.purpose); pcap, null and patch ports work")
+            }
             let processFile = try options.processFile.map { path throws(ProcessFile.Failure) in
                 try ProcessFile(path: path)
             }
             defer { processFile?.remove() }
-            let registry = UncheckedBox(CommandRegistry())
-            bindProcessCommands(registry.value)
-            let server = try ControlServer(
-                path: options.controlPath, limits: options.limits, thread: thread, logger: Logger(label: "control")
-            ) { registry.value.execute($0) }
-            logger.notice("weftd \(Control.version) answers at \(options.controlPath)")
-            notifier.ready(status: "Running")
-            if let interval = notifier.watchdogInterval {
-                thread.every(seconds: interval) { [notifier] in notifier.watchdog() }
-            }
-            waitForStop()
-            notifier.stopping()
-            server.stop()
-            thread.stop()
-            logger.notice("stopped")
+            try serve(configuration ?? Configuration())
             return 0
         } catch {
             logger.critical("\(error)")
             return 1
         }
     }
+
+    private func serve(_ configuration: Configuration) throws {
+        let device = try Switch(switchOptions(configuration), log: Logger(label: "switch"))
+        let thread = ControlThread()
+        defer { thread.stop() }
+        let commands = UncheckedBox(SwitchCommands(device))
+        let registry = UncheckedBox(CommandRegistry())
+        defer { thread.wait { commands.value.device.stop() } }
+        try start(commands, registry, configuration, thread)
+        let path = options.controlPath ?? configuration.control ?? Control.defaultSocketPath
+        let server = try ControlServer(
+            path: path, limits: options.limits, thread: thread, logger: Logger(label: "control")
+        ) { registry.value.execute($0) }
+        logger.notice("weftd \(Control.version) answers at \(path)")
+        notifier.ready(status: "Running")
+        waitForStop(thread, commands)
+        notifier.stopping()
+        server.stop()
+        logger.notice("stopped")
+    }
+
+    private func start(
+        _ commands: UncheckedBox<SwitchCommands>, _ registry: UncheckedBox<CommandRegistry>,
+        _ configuration: Configuration, _ thread: ControlThread
+    ) throws {
+        let failure = thread.wait { [self] () -> String? in
+            do throws(SwitchError) { try commands.value.device.start() } catch { return error.description }
+            commands.value.bind(to: registry.value)
+            bindProcessCommands(registry.value)
+            var process = Configuration()
+            process.control = configuration.control
+            process.workers = configuration.workers
+            process.cores = configuration.cores
+            process.cache = configuration.cache
+            process.logLevel = configuration.logLevel
+            commands.value.processConfiguration = process
+            do throws(CommandError) { try commands.value.load(configuration) } catch {
+                return "\(options.configurationFile ?? "configuration"): \(error)"
+            }
+            return nil
+        }
+        if let failure { throw Failure(description: failure) }
+        // Waking for the first learned rule, instead of at the next period, shortens the time that a rule takes.
+        commands.value.device.model.learnQueue.onFirst { [weak thread] in
+            thread?.submit { commands.value.device.drainRequests() }
+        }
+        let watchdogEvery = notifier.watchdogInterval.map { max(1, Int($0 / Self.period)) }
+        var rounds = 0
+        nonisolated(unsafe) let round: () -> Int = {
+            rounds += 1
+            return rounds
+        }
+        thread.every(seconds: Self.period) { [notifier, options] in
+            if options.isTimeVirtual { commands.value.device.drainRequests() } else { commands.value.device.tick() }
+            commands.value.endFinishedCaptures()
+            if let watchdogEvery, round() % watchdogEvery == 0 { notifier.watchdog() }
+        }
+    }
+
+    private func switchOptions(_ configuration: Configuration) -> Switch.Options {
+        var result = Switch.Options()
+        if let cores = options.cores ?? (options.workers == nil ? configuration.cores : nil) {
+            result.cores = cores
+            result.workers = cores.count
+        } else {
+            result.workers = options.workers ?? configuration.workers ?? 1
+        }
+        switch options.cache ?? configuration.cache ?? .all {
+        case .all: result.cache.levels = .all
+        case .megaflow: result.cache.levels = .megaflow
+        case .none: result.cache.levels = .none
+        }
+        result.cache.flowLimit = configuration.settings.flowLimit
+        result.cache.maximumIdle = UInt64(configuration.settings.maximumIdle)
+        result.isTimeVirtual = options.isTimeVirtual
+        return result
+    }
+
+    private func setLogLevel(_ configuration: Configuration?) {
+        if let level = (options.logLevel ?? configuration?.logLevel).flatMap({ LogOutput.level(named: $0) }) {
+            LogOutput.level = level
+        }
+    }
+
+    // MARK: Commands of the process
 
     private func bindProcessCommands(_ registry: CommandRegistry) {
         registry.bind("version") { _ throws(CommandError) in
@@ -84,14 +172,31 @@ public final class Daemon: @unchecked Sendable {
         }
     }
 
-    private func waitForStop() {
+    // MARK: Signals
+
+    private func waitForStop(_ thread: ControlThread, _ commands: UncheckedBox<SwitchCommands>) {
         var set = Self.signalSet()
         while true {
             var number: CInt = 0
             guard sigwait(&set, &number) == 0 else { continue }
-            if number != SIGHUP { return }
+            guard number == SIGHUP else { return }
             notifier.reloading()
+            thread.wait { [self] in reload(commands.value) }
             notifier.ready(status: "Running")
+        }
+    }
+
+    /// Reads the configuration file again. With any error in it, everything stays as it is.
+    private func reload(_ commands: SwitchCommands) {
+        guard let file = options.configurationFile else {
+            logger.notice("SIGHUP: there is no configuration file to read again")
+            return
+        }
+        do {
+            try commands.load(try Configuration(file: file))
+            logger.notice("read \(file) again")
+        } catch {
+            logger.error("\(file) is not applied: \(error)")
         }
     }
 

@@ -1,0 +1,71 @@
+import Base
+import Dataplane
+import Logging
+import Pipeline
+import Ports
+
+extension SwitchCommands {
+    func bindCaptureCommands(_ registry: CommandRegistry) {
+        registry.bind("capture") { invocation throws(CommandError) in
+            if invocation.arguments[0] == "stop" {
+                guard invocation.arguments.count == 2 else {
+                    throw .usage("capture: stop takes one port", usage: "capture stop PORT")
+                }
+                let port = try self.configured.port(invocation.arguments[1])
+                guard let capture = self.stopCapture(port.index) else {
+                    throw .refused("no capture runs on port \(port.name)")
+                }
+                let count = capture.frameCount
+                return CommandResult(
+                    text: { "\(count) frames in \(capture.path)\n" },
+                    json: { ["frames": JSONValue(count), "file": .string(capture.path)] })
+            }
+            return try self.startCapture(invocation)
+        }
+    }
+
+    private func startCapture(_ invocation: Invocation) throws(CommandError) -> CommandResult {
+        let port = try configured.port(invocation.arguments[0])
+        var count: Int?
+        var filter: String?
+        for word in invocation.arguments.dropFirst(2) {
+            if word.hasPrefix("count=") {
+                count = try refusing { () throws(SettingError) in
+                    try SettingValue.integer(String(word.dropFirst(6)), 1...Int.max)
+                }
+            } else if word.hasPrefix("filter=") {
+                filter = String(word.dropFirst(7))
+            } else {
+                throw .refused("capture: unknown word \"\(word)\", expected count=N or filter=EXPR")
+            }
+        }
+        guard let attached = device.ports[port.index]?.port else {
+            throw .refused("port \(port.name) has no device: frames cross it inside the switch")
+        }
+        if let running = captures[port.index], !running.isFinished {
+            throw .refused("a capture runs on port \(port.name) already, into \(running.path)")
+        }
+        let (path, expression, most) = (invocation.arguments[1], filter, count)
+        let capture = try refusing { () throws(PortError) in
+            try Capture(port: port.name, path: path, filter: expression, count: most)
+        }
+        captures[port.index] = capture
+        attached.observe(with: capture)
+        return .done
+    }
+
+    @discardableResult
+    func stopCapture(_ index: PortIndex) -> Capture? {
+        guard let capture = captures.removeValue(forKey: index) else { return nil }
+        device.ports[index]?.port.observe(with: nil)
+        return capture
+    }
+
+    /// Takes captures off their ports that have all they wanted. Called now and then.
+    public func endFinishedCaptures() {
+        for (index, capture) in captures where capture.isFinished {
+            if capture.hasFailed { configured.log.error("capture into \(capture.path) ended: it cannot be written") }
+            stopCapture(index)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import Base
+import Dataplane
+import Flow
+import Memory
+import Pipeline
+import Ports
+
+extension SwitchCommands {
+    func bindPacketCommands(_ registry: CommandRegistry) {
+        registry.bind("inject") { invocation throws(CommandError) in
+            let port = try self.configured.port(invocation.arguments[0])
+            var frames: [[UInt8]] = []
+            for hex in invocation.arguments.dropFirst() { frames.append(try Self.frame(hex)) }
+            try refusing { () throws(SwitchError) in try self.device.inject(frames, port: port.index) }
+            return .done
+        }
+        registry.bind("trace") { invocation throws(CommandError) in try self.trace(invocation) }
+    }
+
+    /// A packet that is described by its fields, or one whose bytes are given and whose metadata the fields are.
+    private func trace(_ invocation: Invocation) throws(CommandError) -> CommandResult {
+        let (bridge, context) = try bridgeAndContext(invocation)
+        var key: FlowKey
+        do throws(FlowSyntaxError) { key = try PacketParser(context).parse(invocation.arguments[1]) } catch {
+            throw .refused("column \(error.column): \(error.message)")
+        }
+        // What a packet that is only described would have in bytes: the shortest Ethernet frame.
+        var length = 60
+        if invocation.arguments.count > 2 {
+            let frame = try Self.frame(invocation.arguments[2])
+            length = frame.count
+            guard let packetKey = self.key(of: frame) else {
+                throw .refused("no buffer for a frame of \(length) bytes")
+            }
+            let port = key[.inPort]
+            for word in 0..<FlowKey.packetWords { key.words[word] = packetKey.words[word] }
+            key[.inPort] = port
+        }
+        let state = model.state
+        let text = tracer.trace(
+            key, packetLength: length, on: bridge, state: state, now: now, context: context,
+            portName: { index in
+                // Ports of this bridge by their numbers, as in ofproto/trace.
+                state.port(index).map { $0.bridge == bridge.number ? $0.number.text : $0.name } ?? "\(index.rawValue)"
+            })
+        return CommandResult(text)
+    }
+
+    private func key(of frame: [UInt8]) -> FlowKey? {
+        guard let packet = traceBuffers.take(frame.count) else { return nil }
+        defer { traceBuffers.free(packet) }
+        frame.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { packet.pointee.data.copyMemory(from: start, byteCount: bytes.count) }
+        }
+        var key = FlowKey()
+        withUnsafeMutableBytes(of: &key.words) { bytes in
+            let words = bytes.bindMemory(to: UInt64.self)
+            if let start = words.baseAddress {
+                _ = extractKey(packet, into: start, vlanLimit: model.state.settings.vlanLimit)
+            }
+        }
+        return key
+    }
+}
