@@ -19,93 +19,105 @@ import Testing
     }
 
     @Test func singleOutputMovesTheFrame() {
-        runs({ $0.output(PortIndex(5)) }) { result in
-            #expect(result.outcome == Executor.Outcome(sent: 1, lost: 0))
-            #expect(result.sent.map(\.port) == [5])
-            #expect(result.frames == [frame])
-            #expect(result.drops.isEmpty)
-        }
+        runs(
+            { $0.output(PortIndex(5)) },
+            { result in
+                #expect(result.outcome == Executor.Outcome(sent: 1, lost: 0))
+                #expect(result.sent.map(\.port) == [5])
+                #expect(result.frames == [frame])
+                #expect(result.drops.isEmpty)
+            })
     }
 
     @Test func outputsSeeTheFrameAsItStands() {
-        runs({
-            $0.output(PortIndex(1))
-            $0.setEthernet(dst: 9, dstMask: 0xffff_ffff_ffff, src: 0, srcMask: 0)
-            $0.output(PortIndex(2))
-            $0.output(PortIndex(1))
-        }) { result in
-            let changed = be48(9) + frame[6...]
-            #expect(result.sent.map(\.port) == [1, 1, 2])
-            #expect(result.frames == [frame, changed, changed])
-        }
+        runs(
+            {
+                $0.output(PortIndex(1))
+                $0.setEthernet(dst: 9, dstMask: 0xffff_ffff_ffff, src: 0, srcMask: 0)
+                $0.output(PortIndex(2))
+                $0.output(PortIndex(1))
+            },
+            { result in
+                let changed = be48(9) + frame[6...]
+                #expect(result.sent.map(\.port) == [1, 1, 2])
+                #expect(result.frames == [frame, changed, changed])
+            })
     }
 
     @Test func emptyProgramAndDrops() {
-        runs({ _ in }) { #expect($0.drops == [.noOutput]) }
-        runs({ $0.drop(.tableMiss) }) { #expect($0.drops == [.tableMiss]) }
-        runs({ $0.controller(reason: 1) }) { #expect($0.drops == [.controllerAction]) }
-        runs({ $0.output(PortIndex(999_999)) }) { #expect($0.drops == [.unknownPort]) }
-        runs({ $0.popVLAN() }) { #expect($0.drops == [.noOutput]) }
+        runs({ _ in }, { #expect($0.drops == [.noOutput]) })
+        runs({ $0.drop(.tableMiss) }, { #expect($0.drops == [.tableMiss]) })
+        runs({ $0.controller(reason: 1) }, { #expect($0.drops == [.controllerAction]) })
+        runs({ $0.output(PortIndex(999_999)) }, { #expect($0.drops == [.unknownPort]) })
+        runs({ $0.popVLAN() }, { #expect($0.drops == [.noOutput]) })
         // Sent somewhere: not dropped.
-        runs({
-            $0.output(PortIndex(1))
-            $0.drop(.ruleDrop)
-        }) {
-            #expect($0.outcome.sent == 1)
-            #expect($0.drops.isEmpty)
-        }
+        runs(
+            {
+                $0.output(PortIndex(1))
+                $0.drop(.ruleDrop)
+            },
+            {
+                #expect($0.outcome.sent == 1)
+                #expect($0.drops.isEmpty)
+            })
     }
 
     @Test func cloneLeavesTheOriginalAlone() {
-        runs({
-            let clone = $0.beginClone()
-            $0.setEthernet(dst: 9, dstMask: 0xffff_ffff_ffff, src: 0, srcMask: 0)
-            $0.output(PortIndex(2))
-            $0.drop(.ruleDrop)
-            $0.endClone(clone)
-            $0.output(PortIndex(1))
-            let last = $0.beginClone()
-            let inner = $0.beginClone()
-            $0.pushVLAN(tpid: 0x8100, tci: 0x1001)
-            $0.output(PortIndex(3))
-            $0.endClone(inner)
-            $0.output(PortIndex(3))
-            $0.endClone(last)
-        }) { result in
-            let tagged = Array(frame[..<12] + [0x81, 0, 0, 1] + frame[12...])
-            #expect(result.sent.map(\.port) == [2, 1, 3, 3])
-            #expect(result.frames == [be48(9) + frame[6...], frame, tagged, frame])
-        }
+        runs(
+            {
+                let clone = $0.beginClone()
+                $0.setEthernet(dst: 9, dstMask: 0xffff_ffff_ffff, src: 0, srcMask: 0)
+                $0.output(PortIndex(2))
+                $0.drop(.ruleDrop)
+                $0.endClone(clone)
+                $0.output(PortIndex(1))
+                let last = $0.beginClone()
+                let inner = $0.beginClone()
+                $0.pushVLAN(tpid: 0x8100, tci: 0x1001)
+                $0.output(PortIndex(3))
+                $0.endClone(inner)
+                $0.output(PortIndex(3))
+                $0.endClone(last)
+            },
+            { result in
+                let tagged = Array(frame[..<12] + [0x81, 0, 0, 1] + frame[12...])
+                #expect(result.sent.map(\.port) == [2, 1, 3, 3])
+                #expect(result.frames == [be48(9) + frame[6...], frame, tagged, frame])
+            })
     }
 
     @Test func truncateHoldsForOneOutput() {
-        runs({
-            $0.truncateNextOutput(to: 20)
-            $0.output(PortIndex(1))
-            $0.output(PortIndex(2))
-            $0.truncateNextOutput(to: 5)
-            $0.output(PortIndex(3))
-        }) { result in
-            #expect(result.frames == [Array(frame[..<20]), frame, Array(frame[..<14])])
-        }
+        runs(
+            {
+                $0.truncateNextOutput(to: 20)
+                $0.output(PortIndex(1))
+                $0.output(PortIndex(2))
+                $0.truncateNextOutput(to: 5)
+                $0.output(PortIndex(3))
+            },
+            { result in
+                #expect(result.frames == [Array(frame[..<20]), frame, Array(frame[..<14])])
+            })
     }
 
     @Test func checkLengthPicksABody() {
         for (threshold, isLarger) in [(frame.count - 1, true), (frame.count, false)] {
             for isLast in [true, false] {
-                runs({
-                    let check = $0.beginCheckLength(threshold: UInt32(threshold))
-                    $0.pushVLAN(tpid: 0x8100, tci: 0x1001)
-                    $0.output(PortIndex(1))
-                    $0.otherwiseCheckLength(check)
-                    $0.output(PortIndex(2))
-                    $0.endCheckLength(check)
-                    if !isLast { $0.output(PortIndex(3)) }
-                }) { result in
-                    let chosen: UInt32 = isLarger ? 1 : 2
-                    #expect(result.sent.map(\.port) == (isLast ? [chosen] : [chosen, 3]))
-                    if !isLast { #expect(result.frames.last == frame) }
-                }
+                runs(
+                    {
+                        let check = $0.beginCheckLength(threshold: UInt32(threshold))
+                        $0.pushVLAN(tpid: 0x8100, tci: 0x1001)
+                        $0.output(PortIndex(1))
+                        $0.otherwiseCheckLength(check)
+                        $0.output(PortIndex(2))
+                        $0.endCheckLength(check)
+                        if !isLast { $0.output(PortIndex(3)) }
+                    },
+                    { result in
+                        let chosen: UInt32 = isLarger ? 1 : 2
+                        #expect(result.sent.map(\.port) == (isLast ? [chosen] : [chosen, 3]))
+                        if !isLast { #expect(result.frames.last == frame) }
+                    })
             }
         }
     }

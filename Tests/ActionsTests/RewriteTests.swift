@@ -32,13 +32,15 @@ import Testing
                 builder.pushVLAN(tpid: 0x8100, tci: 0x1005)
                 new.tags.insert(Tag(5), at: 0)
                 var outgoing: [UInt8] = []
-                _ = run(builder, on: old.frame, pool: &pool, prepare: { old.leaveChecksum(to: $0) }) {
-                    if $0.pointee.offload.needsChecksum {
-                        #expect($0.pointee.offload.checksumStart == $0.pointee.offsetL4)
-                    }
-                    #expect(Offload.completeChecksum($0))
-                    outgoing = bytes($0)
-                }
+                _ = run(
+                    builder, on: old.frame, pool: &pool, prepare: { old.leaveChecksum(to: $0) },
+                    inspect: {
+                        if $0.pointee.offload.needsChecksum {
+                            #expect($0.pointee.offload.checksumStart == $0.pointee.offsetL4)
+                        }
+                        #expect(Offload.completeChecksum($0))
+                        outgoing = bytes($0)
+                    })
                 #expect(outgoing == new.frame)
             }
         }
