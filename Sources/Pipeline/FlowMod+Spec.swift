@@ -23,6 +23,21 @@ extension FlowMod {
         if command == .add, version < .openFlow12 { flags.insert(.resetCounts) }
         outPort = spec.outPort
         outGroup = spec.outGroup
+        adapt(to: version)
+    }
+
+    /// What the OpenFlow version makes of a modification or deletion (ofp-flow.c of Open vSwitch). In 1.0, a modification
+    /// that names no cookie at all sets it to 0, and no table is every table. From 1.1 on, no table is table 0 for
+    /// modifications (in 1.1 itself for deletions, too), and cookies of flows that are there stay. From 1.2 on
+    /// modifications do not add.
+    private mutating func adapt(to version: OpenFlowVersion) {
+        guard command != .add else { return }
+        let isDeletion = command == .delete || command == .deleteStrict
+        if version >= .openFlow11, table == nil, !isDeletion || version == .openFlow11 { table = 0 }
+        guard !isDeletion else { return }
+        if version == .openFlow10, cookieMatch == nil { cookie = cookie ?? 0 }
+        changesCookie = version == .openFlow10
+        mayAdd = version < .openFlow12
     }
 }
 

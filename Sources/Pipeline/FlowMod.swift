@@ -43,6 +43,10 @@ public struct FlowMod: Sendable {
     /// Only rules that send to this port or group are deleted.
     public var outPort: PortNumber?
     public var outGroup: UInt32?
+    /// A modification that finds nothing adds the flow, unless it asked for a cookie.
+    public var mayAdd = true
+    /// A modification gives its cookie to flows that are there, not only to one that it adds.
+    public var changesCookie = true
 
     public var match: Match { packed.unpacked }
 

@@ -34,12 +34,12 @@ extension FlowPlan {
         try insert(mod, table: table)
     }
 
-    /// OFPFC_MODIFY and OFPFC_MODIFY_STRICT. As in OpenFlow 1.0, and so ovs-ofctl's `mod-flows` whatever the version, a
-    /// modification that finds nothing adds the flow, unless it asked for a cookie.
+    /// OFPFC_MODIFY and OFPFC_MODIFY_STRICT. As in OpenFlow 1.0, a modification that finds nothing adds the flow, unless
+    /// it asked for a cookie or is not to.
     private mutating func modify(_ mod: FlowMod) throws(StateError) {
         let selected = select(mod)
         if selected.isEmpty {
-            guard (mod.cookieMatch?.mask ?? 0) == 0 else { return }
+            guard mod.mayAdd, (mod.cookieMatch?.mask ?? 0) == 0 else { return }
             try check(mod.actions, table: mod.table ?? 0)
             try add(mod)
             return

@@ -82,7 +82,7 @@ public final class Rule: Sendable {
         table = old.table
         priority = old.priority
         packed = old.packed
-        cookie = mod.cookie ?? (isAdded ? 0 : old.cookie)
+        cookie = (isAdded || mod.changesCookie ? mod.cookie : nil) ?? (isAdded ? 0 : old.cookie)
         actions = mod.actions
         code = ActionCode(mod.actions)
         traits = RuleTraits(mod.actions)
