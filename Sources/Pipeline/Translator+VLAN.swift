@@ -87,13 +87,16 @@ extension Translator {
         }
     }
 
-    /// The tags of the flow. Reads VIDs, and that there are tags; priorities go from in to out, and are read as a whole once a
-    /// tag changes.
+    /// The tags of the flow. Reads VIDs, and that there are tags. Priorities go from in to out, and are read as a whole once a
+    /// tag changes; but whether a tag with VID 0 is one at all is up to its priority.
     func internalTags() -> InternalTags {
         var tags = InternalTags()
         guard see(0, 0x1fff) & 0x1000 != 0 else { return tags }
         tags.outer = Self.tag(Self.tags(flow).outer)
-        if see(5, 0x1fff_0000_0000) & 0x1000_0000_0000 != 0 { tags.inner = Self.tag(Self.tags(flow).inner) }
+        if tags.outer.vid == 0 { _ = see(0, 0xe000) }
+        guard see(5, 0x1fff_0000_0000) & 0x1000_0000_0000 != 0 else { return tags }
+        tags.inner = Self.tag(Self.tags(flow).inner)
+        if tags.inner.vid == 0 { _ = see(5, 0xe000_0000_0000) }
         return tags
     }
 

@@ -176,3 +176,54 @@ final class TranslatorSwitch {
         }
     }
 }
+
+// MARK: - Answers
+
+extension TranslatorSwitch {
+    struct Outcome {
+        var words: [UInt64]
+        var mask: FlowMask
+        var reason: DropReason?
+        var credits: [Credit]
+        var dependencies: Dependencies
+        var isCacheable: Bool
+    }
+
+    /// Translates a key without any effect.
+    func answer(_ key: FlowKey, effects: TranslationEffects? = nil, length: Int = 64) -> Outcome {
+        withUnsafePointer(to: key) {
+            translator.translate($0, packetLength: length, state: model.state, now: now, effects: effects)
+        }
+        let translation = translator.translation
+        return Outcome(
+            words: translation.program.words, mask: translation.mask, reason: translation.dropReason,
+            credits: translation.credits, dependencies: translation.dependencies, isCacheable: translation.isCacheable)
+    }
+
+    /// The program as text; `drop` and the reason if there is none.
+    func program(_ key: FlowKey) -> String {
+        let outcome = answer(key)
+        return format(outcome.words)
+    }
+
+    /// The trace of a key as received.
+    func explain(_ key: FlowKey) -> String {
+        guard let port = model.state.port(PortIndex(UInt32(key[.inPort]))),
+            let bridge = model.state.bridges[port.bridge]
+        else { return "no such port" }
+        var shown = key
+        shown[.inPort] = UInt64(port.number.rawValue)
+        return translator.trace(
+            shown, packetLength: 64, on: bridge, state: model.state, now: now,
+            portName: { self.model.state.port($0)?.name ?? "?" })
+    }
+
+    func addFlow(_ bridge: String, _ flow: String, cookie: Int = 0) throws {
+        try changeFlows(["add-flow", bridge, "cookie=\(cookie),\(flow)"], .openFlow15)
+    }
+
+    func learn(_ bridge: String, vlan: UInt16, mac: UInt64, port: String) {
+        guard let index = model.state.port(named: port)?.index else { return }
+        _ = model.state.bridge(named: bridge)?.stations.learn(vlan: vlan, mac: mac, port: index, now: now)
+    }
+}
