@@ -85,7 +85,7 @@ def vlan_configuration(r, port, pools):
     elif kind == 'mode-access':
         port['vlan_mode'] = 'access'
     if r.random() < 0.2:
-        port['other_config'] = {'priority-tags': r.choice(('no', 'always', 'if-nonzero', 'never'))}
+        port['other_config'] = {'priority-tags': r.choice(('always', 'if-nonzero', 'never'))}
     if kind == 'dot1q-tunnel' and r.random() < 0.4:
         port.setdefault('other_config', {})['qinq-ethtype'] = r.choice(('802.1q', '802.1ad'))
     if r.random() < 0.1:
