@@ -155,7 +155,7 @@ extension Translator {
             var entry: UInt32 = etherType == EtherType.ipv6 ? 2 << 12 : 0
             var ttl: UInt64 = 64
             if isIP {
-                entry |= UInt32(see(2, 0xfc00) >> 10) & 7 << 9
+                entry |= (UInt32(see(2, 0xfc00) >> 10) & 7) << 9
                 let own = see(Slot.nwTTL)
                 if own != 0 { ttl = own }
             }
