@@ -20,6 +20,8 @@ public struct CacheSummary: Sendable, Equatable {
     public var megaflows: UInt64 = 0
     /// Of the worker that has most.
     public var masks: UInt64 = 0
+
+    public init() {}
 }
 
 /// Every frame that came in, and where it ended.

@@ -12,11 +12,13 @@ extension Worker {
     /// Starts the thread. False if the system has no more threads to give.
     public func start() -> Bool {
         let context = Unmanaged.passRetained(self)
-        let failure = pthread_create(&thread, nil, { context in
-            guard let context else { return nil }
-            Unmanaged<Worker>.fromOpaque(context).takeRetainedValue().run()
-            return nil
-        }, context.toOpaque())
+        let failure = pthread_create(
+            &thread, nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<Worker>.fromOpaque(context).takeRetainedValue().run()
+                return nil
+            }, context.toOpaque())
         if failure != 0 {
             context.release()
             return false
@@ -38,7 +40,7 @@ extension Worker {
     public func post(_ body: @escaping @Sendable () -> Void) { mailbox.post(body) }
 
     private func run() {
-        pthread_setname_np(pthread_self(), "weft-worker-\(number)")
+        weft_name_thread("weft-worker-\(number)")
         if let core { _ = weft_pin_to_core(Int32(core)) }
         while !stopping.load(ordering: .relaxed) {
             if mailbox.hasWork { mailbox.run() }
@@ -123,7 +125,7 @@ extension Worker {
     }
 
     /// Time stamp counter ticks a millisecond, measured once at start.
-    static let cyclesPerMillisecond: UInt64 = {
+    public static let cyclesPerMillisecond: UInt64 = {
         let start = (weft_cycles(), weft_monotonic_nanoseconds())
         while weft_monotonic_nanoseconds() - start.1 < 2_000_000 { weft_pause() }
         let nanoseconds = weft_monotonic_nanoseconds() - start.1

@@ -110,7 +110,10 @@ extension Worker {
         publishCacheStatistics()
     }
 
-    func describe(from start: Int = 0, _ found: [MegaflowDescription] = [], done: @escaping @Sendable ([MegaflowDescription]) -> Void) {
+    func describe(
+        from start: Int = 0, _ found: [MegaflowDescription] = [],
+        done: @escaping @Sendable ([MegaflowDescription]) -> Void
+    ) {
         let slice = 512
         var all = found
         for var flow in cache.describe(start..<start + slice) {

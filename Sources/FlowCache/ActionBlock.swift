@@ -47,7 +47,8 @@ public struct ActionBlock {
     /// Writes everything but reference count and chain.
     func fill(_ translation: borrowing Translation, hash: UInt32, sizeClass: Int) {
         let program = translation.program.words
-        words[0] = UInt64(UInt16(truncatingIfNeeded: program.count)) << 16
+        words[0] =
+            UInt64(UInt16(truncatingIfNeeded: program.count)) << 16
             | UInt64(UInt16(truncatingIfNeeded: translation.credits.count))
         words[1] = translation.dependencies.rawValue
         words[2] = UInt64(hash) << 32 | UInt64(Self.soleOutput(program))

@@ -72,7 +72,8 @@ extension FlowCache {
     ) {
         statistics.misses &+= 1
         let packet = burst.packets[i]
-        if translation.isCacheable, configuration.levels != .none, let flow = enter(i, translation, now: now, stations) {
+        if translation.isCacheable, configuration.levels != .none, let flow = enter(i, translation, now: now, stations)
+        {
             serve(i, flow, now: now)
             return
         }

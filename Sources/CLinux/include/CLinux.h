@@ -4,10 +4,6 @@
 // Foundation would find ours when it asks for <threads.h>.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
 #include <errno.h>
 #include <sched.h>
 #include <string.h>

@@ -5,7 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include <arpa/inet.h>
 #include <linux/ethtool.h>
 #include <linux/if_ether.h>
@@ -25,7 +27,9 @@ struct weft_message {
 };
 
 static inline int weft_send_messages(int fd, struct weft_message *messages, unsigned int count) {
-    return (int)sendmmsg(fd, (struct mmsghdr *)(void *)messages, count, MSG_DONTWAIT);
+    // By number: the C library declares sendmmsg only with _GNU_SOURCE, which Foundation's modules do not define, and all
+    // modules must see the same declarations.
+    return (int)syscall(SYS_sendmmsg, fd, messages, count, MSG_DONTWAIT);
 }
 
 static inline int weft_set_option(int fd, int level, int option, int value) {

@@ -1,28 +1,37 @@
-// Pinning and sleeping of threads.
+// Pinning, naming and sleeping of threads. System calls by number where the C library hides them behind _GNU_SOURCE, which
+// Foundation's modules do not define: all modules must see the same declarations.
 #pragma once
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
+#include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-// 0, or an errno value.
+#define WEFT_MAXIMUM_CORES 4096
+
+// Pins the calling thread. 0, or an errno value.
 static inline int weft_pin_to_core(int core) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(core, &set);
-    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    uint64_t set[WEFT_MAXIMUM_CORES / 64] = {0};
+    if (core < 0 || core >= WEFT_MAXIMUM_CORES) return EINVAL;
+    set[core / 64] |= (uint64_t)1 << (core % 64);
+    return syscall(SYS_sched_setaffinity, 0, sizeof set, set) == 0 ? 0 : errno;
 }
 
 // Cores that this process may run on, as many as fit; returns how many there are.
 static inline int weft_allowed_cores(int *cores, int capacity) {
-    cpu_set_t set;
+    uint64_t set[WEFT_MAXIMUM_CORES / 64] = {0};
     int count = 0;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 0;
-    for (int core = 0; core < CPU_SETSIZE; core++)
-        if (CPU_ISSET(core, &set)) {
+    if (syscall(SYS_sched_getaffinity, 0, sizeof set, set) < 0) return 0;
+    for (int core = 0; core < WEFT_MAXIMUM_CORES; core++)
+        if (set[core / 64] >> (core % 64) & 1) {
             if (count < capacity) cores[count] = core;
             count++;
         }
     return count;
 }
+
+// Name of the calling thread, 15 bytes, as `top -H` shows it.
+static inline void weft_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
