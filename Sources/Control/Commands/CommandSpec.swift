@@ -14,7 +14,7 @@ public struct CommandSpec: Sendable {
     /// Positions of arguments that name a file that the switch reads: its text may follow as the last argument.
     public let readsFile: Int?
 
-    init(
+    package init(
         _ name: String, _ group: CommandGroup, _ usage: String, _ arguments: ClosedRange<Int>, _ summary: String,
         options: [String] = [], readsFile: Int? = nil
     ) {

@@ -73,7 +73,7 @@ extension Configuration {
                     true
                 default: false
                 }
-            } && !text.hasPrefix("-") && text != "."
+            } && !text.hasPrefix("-") && text != "." && text.lowercased() != "null"
         return isPlain ? text : doubleQuote(text)
     }
 

@@ -1,21 +1,23 @@
 /// Writes figures in the text format of Prometheus (version 0.0.4): for each family a HELP and a TYPE line, then
 /// its samples. A family without samples is left out.
-struct MetricsText {
-    enum Kind: String { case counter, gauge }
+package struct MetricsText {
+    package enum Kind: String { case counter, gauge }
 
-    private(set) var text = ""
+    package private(set) var text = ""
     private var header = ""
     private var name = ""
 
+    package init() {}
+
     /// Begins a family. `name` and the names of labels are ours and well formed; values of labels are anybody's.
-    mutating func family(_ name: String, _ kind: Kind, _ help: String) {
+    package mutating func family(_ name: String, _ kind: Kind, _ help: String) {
         self.name = name
         header = "# HELP \(name) \(Self.escape(help))\n# TYPE \(name) \(kind.rawValue)\n"
     }
 
-    mutating func sample(_ value: some BinaryInteger) { add([], "\(value)") }
+    package mutating func sample(_ value: some BinaryInteger) { add([], "\(value)") }
 
-    mutating func sample(_ labels: [(String, String)], _ value: some BinaryInteger) { add(labels, "\(value)") }
+    package mutating func sample(_ labels: [(String, String)], _ value: some BinaryInteger) { add(labels, "\(value)") }
 
     private mutating func add(_ labels: [(String, String)], _ value: String) {
         text += header

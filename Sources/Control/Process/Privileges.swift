@@ -25,7 +25,7 @@ public enum Privileges {
         return missing(status: status)
     }
 
-    static func missing(status: String) -> [Capability] {
+    package static func missing(status: String) -> [Capability] {
         let line = status.split(separator: "\n").first { $0.hasPrefix("CapEff:") }
         guard let field = line?.split(whereSeparator: \.isWhitespace).last, let bits = UInt64(field, radix: 16) else {
             return []

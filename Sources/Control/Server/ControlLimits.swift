@@ -13,16 +13,16 @@ public struct ControlLimits: Sendable {
 }
 
 /// The sum of what connections hold. Event loop thread only.
-struct MemoryBudget {
-    let limits: ControlLimits
-    private(set) var held = 0
+package struct MemoryBudget {
+    package let limits: ControlLimits
+    package private(set) var held = 0
 
-    init(_ limits: ControlLimits) { self.limits = limits }
+    package init(_ limits: ControlLimits) { self.limits = limits }
 
     private func charge(_ bytes: Int) -> Int { max(0, bytes - limits.freeBytes) }
 
     /// Changes what one connection holds; false, and nothing changed, where the sum would pass the limit.
-    mutating func change(from old: Int, to new: Int) -> Bool {
+    package mutating func change(from old: Int, to new: Int) -> Bool {
         let sum = held - charge(old) + charge(new)
         if new > old, sum > limits.heldBytes, charge(new) > 0 { return false }
         held = sum

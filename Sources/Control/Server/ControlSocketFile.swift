@@ -12,7 +12,20 @@ public struct ControlSocketFile: Sendable {
     public let path: String
     /// The listening socket.
     public let descriptor: CInt
-    private let inode: ino_t
+    /// Which file it is: numbers of files are used again, but not at the same time.
+    private let identity: Identity
+
+    private struct Identity: Equatable {
+        let inode: ino_t
+        let seconds: Int
+        let nanoseconds: Int
+
+        init(_ status: stat) {
+            inode = status.st_ino
+            seconds = status.st_ctim.tv_sec
+            nanoseconds = status.st_ctim.tv_nsec
+        }
+    }
 
     /// Binds and listens. The file has mode 0600 from its first moment.
     ///
@@ -56,13 +69,13 @@ public struct ControlSocketFile: Sendable {
         }
         self.path = path
         self.descriptor = descriptor
-        inode = status.st_ino
+        identity = Identity(status)
     }
 
     /// Removes the file, if it is still the one that was made.
     public func remove() {
         var status = stat()
-        if lstat(path, &status) == 0, status.st_ino == inode { unlink(path) }
+        if lstat(path, &status) == 0, Identity(status) == identity { unlink(path) }
     }
 
     private static func answers(_ address: UnixAddress) -> Bool {
