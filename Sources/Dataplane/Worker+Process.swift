@@ -108,7 +108,8 @@ extension Worker {
         guard status != .current else { return }
         let key = UnsafeRawPointer(cache.burst.key(i)).assumingMemoryBound(to: FlowKey.self)
         translator.translate(
-            key, packetLength: Int(cache.burst.packets[i].pointee.length), state: state, now: now, effects: effects)
+            key, packetLength: Int(cache.burst.packets[i].pointee.length), packet: cache.burst.packets[i], state: state,
+            now: now, effects: effects)
         let stations = { (credit: Credit, used: UInt64) in state.stationSeen(credit, now: used) }
         if case .suspect(let flow) = status {
             if cache.holds(flow, translator.translation) {

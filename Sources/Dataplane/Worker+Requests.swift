@@ -50,7 +50,8 @@ extension Worker {
             guard let bridge = state.bridges[bridge] else { return }
             translator.translate(
                 actions: actions, key: UnsafeRawPointer(words).assumingMemoryBound(to: FlowKey.self),
-                packetLength: frame.count, state: state, bridge: bridge, inPort: inPort, now: now, effects: effects)
+                packetLength: frame.count, packet: packet, state: state, bridge: bridge, inPort: inPort, now: now,
+                effects: effects)
             cache.install(0, translator.translation, now: now) { state.stationSeen($0, now: $1) }
         }
         reader.leave()

@@ -27,6 +27,20 @@ func extractUncommonKey(_ packet: Packet, into words: UnsafeMutablePointer<UInt6
     return .extended
 }
 
+/// Reads the network header at `offset`, as of a frame whose labels were popped, and what is above it.
+///
+/// - Parameter words: gets the packet words of a key, with nothing of layer 2 in them. The packet's transport offset and
+///   padding are set, its network offset is left alone.
+public func extractNetworkKey(
+    _ packet: Packet, etherType: UInt16, at offset: Int, into words: UnsafeMutablePointer<UInt64>
+) {
+    var reader = FrameReader(frame: UnsafeRawPointer(packet.pointee.data), length: Int(packet.pointee.length))
+    packet.pointee.offsetL4 = PacketHeader.unknownOffset
+    packet.pointee.padL2 = 0
+    if reader.skip(offset) { reader.readNetwork(etherType, packet) }
+    for i in 0..<FlowKey.packetWords { words[i] = reader.words[unchecked: i] }
+}
+
 /// A place in a frame, how many bytes may still be read from there, and the key so far.
 struct FrameReader {
     let frame: UnsafeRawPointer
@@ -84,6 +98,11 @@ struct FrameReader {
             readLabels()
         }
         packet.pointee.offsetL3 = offset16
+        readNetwork(type, packet)
+    }
+
+    /// The network header, which `at` stands at, and what is above it.
+    mutating func readNetwork(_ type: UInt16, _ packet: Packet) {
         let transport: Transport?
         switch type {
         case EtherType.ipv4: transport = readIPv4(packet)

@@ -23,7 +23,7 @@ extension Translator {
     /// One step. `code` and `i` say where it comes from.
     func run(_ step: UnsafePointer<ActionStep>, _ code: Unmanaged<ActionCode>, _ i: Int, inBucket: Bool) -> Continuation
     {
-        if innerIsUnknown, needsInner(step), !revealInner() { return .endsList }
+        if innerIsUnknown, needsInner(step) { revealInner() }
         switch step.pointee.op {
         case .assign: assign(step)
         case .assignTCI: assignTCI(step)

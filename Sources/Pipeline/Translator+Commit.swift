@@ -10,19 +10,30 @@ import Flow
 // transport, labels, tags.
 
 extension Translator {
-    /// Bits of a word that a set op has to write: known to differ, or not known to be equal. Adds to the mask what must be
-    /// read for it, and makes the base equal to the flow there.
-    @inline(__always) private func settle(_ word: Int, _ bits: UInt64) -> UInt64 {
+    /// Bits of a field that a set op has to write: known to differ, or not known to be equal. If there are any, the whole field
+    /// is written as far as its value is known. Adds to the mask what must be read for it, and makes the base equal to
+    /// the flow there.
+    @inline(__always) private func settle(_ word: Int, _ field: UInt64) -> UInt64 {
         let f = fresh[word]
         let g = baseFresh[word]
-        let needed = (~(f & g) & (flow[word] ^ base[word]) | ~mask[word] & (f ^ g)) & bits
-        guard needed != 0 else { return 0 }
+        let differing = (~(f & g) & (flow[word] ^ base[word]) | ~mask[word] & (f ^ g)) & field
+        guard differing != 0 else { return 0 }
         // Bits that go back to what was received.
-        mask[word] |= needed & f
-        base[word] = base[word] & ~needed | flow[word] & needed
-        baseFresh[word] = g & ~needed | f & needed
-        return needed
+        mask[word] |= differing & f
+        let written = differing | field & (~f | mask[word])
+        base[word] = base[word] & ~written | flow[word] & written
+        baseFresh[word] = g & ~written | f & written
+        return written
     }
+
+    /// The same for two fields of one word.
+    @inline(__always) private func settle(_ word: Int, _ field: UInt64, _ other: UInt64) -> UInt64 {
+        settle(word, field) | settle(word, other)
+    }
+
+    /// Reads bits that may differ, so that `settle` writes only those that do: for headers whose rewriting has a
+    /// price (a checksum made anew, messages cut short that are refused), as nothing should be written without need.
+    private func compare(_ word: Int, _ bits: UInt64) { mask[word] |= bits & (fresh[word] ^ baseFresh[word]) }
 
     private static var addressBits: UInt64 { ~0xffff }
 
@@ -79,8 +90,8 @@ extension Translator {
     }
 
     private func commitIPv4() {
-        let addresses = settle(3, ~0)
-        let rest = settle(2, 0xffff)
+        let addresses = settle(3, ~0 << 32, 0xffff_ffff)
+        let rest = settle(2, 0xff00, 0xff)
         guard addresses | rest != 0 else { return }
         let address = flow[3] & addresses
         let value = flow[2] & rest
@@ -104,7 +115,7 @@ extension Translator {
         let src = settle128(Slot.ipv6Src)
         let dst = settle128(Slot.ipv6Dst)
         let label = settle(5, 0xf_ffff)
-        let rest = settle(2, 0xffff)
+        let rest = settle(2, 0xff00, 0xff)
         guard src.mask | dst.mask != 0 || label | rest != 0 else { return }
         let value = flow[2] & rest
         translation.program.setIPv6(
@@ -116,6 +127,9 @@ extension Translator {
     }
 
     private func commitNeighborDiscovery() {
+        for word in Slot.arpSHA.word...Slot.ndReserved.word where word < 14 || word == Slot.ndReserved.word {
+            compare(word, ~0)
+        }
         // These two are written as a whole, whatever bits of them changed.
         let reserved = settle(Slot.ndReserved.word, 0xffff_ffff_0000_0000) != 0
         let type = settle(Slot.ndOptionsType.word, 0xff00) != 0
@@ -135,7 +149,11 @@ extension Translator {
     }
 
     private func commitARP() {
-        let addresses = settle(3, ~0)
+        compare(3, ~0)
+        compare(4, 0xff << 56)
+        compare(Slot.arpSHA.word, Self.addressBits)
+        compare(Slot.arpTHA.word, Self.addressBits)
+        let addresses = settle(3, ~0 << 32, 0xffff_ffff)
         let operation = settle(4, 0xff << 56)
         let sha = settle(Slot.arpSHA.word, Self.addressBits)
         let tha = settle(Slot.arpTHA.word, Self.addressBits)
@@ -154,7 +172,7 @@ extension Translator {
     private func commitTransport(_ ipProtocol: UInt8, isIPv4: Bool) {
         switch ipProtocol {
         case 6, 17, 132:
-            let bits = settle(4, Self.transportPorts) >> 16
+            let bits = settle(4, 0xffff << 32, 0xffff << 16) >> 16
             guard bits != 0 else { return }
             let value = flow[4] >> 16 & bits
             translation.program.setPorts(
@@ -162,7 +180,8 @@ extension Translator {
                 srcMask: UInt16(truncatingIfNeeded: bits >> 16), dst: UInt16(truncatingIfNeeded: value),
                 dstMask: UInt16(truncatingIfNeeded: bits))
         case 1 where isIPv4, 58 where !isIPv4:
-            let bits = settle(4, 0xff_00ff_0000) >> 16
+            compare(4, 0xff_00ff_0000)
+            let bits = settle(4, 0xff << 32, 0xff << 16) >> 16
             guard bits != 0 else { return }
             let value = flow[4] >> 16 & bits
             translation.program.setICMP(

@@ -90,7 +90,7 @@ extension Translator {
 
 extension Translator {
     private func choose(_ group: Unmanaged<Group>) -> Int? {
-        if innerIsUnknown, !revealInner() { return nil }
+        if innerIsUnknown { revealInner() }
         let group = group.takeUnretainedValue()
         let hash: UInt32
         switch group.selection {

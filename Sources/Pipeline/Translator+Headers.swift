@@ -1,5 +1,6 @@
 import Base
 import Flow
+import Memory
 
 // VLAN tags and MPLS labels. Both are small stacks whose entries move when one is pushed or popped, so they are not followed
 // bit by bit: the first action that touches them reads them as a whole, and from then on their values are known.
@@ -166,6 +167,7 @@ extension Translator {
         } else {
             stack.push(stack.entries[0] & ~LabelStack.bottom)
         }
+        poppedLabels -= 1
         stack.store(flow)
         setEtherType(type)
     }
@@ -182,6 +184,7 @@ extension Translator {
             return fail(.mplsDepth, "pop_mpls on more than \(LabelStack.capacity) labels")
         }
         stack.pop()
+        poppedLabels += 1
         stack.store(flow)
         setEtherType(type)
         if !isMPLS { innerIsUnknown = true }
@@ -195,39 +198,47 @@ extension Translator {
 
     /// Layers 3 and 4 are out of reach below a label.
     private func clearUpperLayers() {
-        put(1, 0, 0xffff)
-        put(2, 0, 0xffff)
-        put(3, 0, ~0)
-        put(4, 0, ~0xffff)
-        put(5, 0, 0xffff_ffff)
-        for word in 6...13 { put(word, 0, ~0) }
+        for i in Self.upperLayers.indices {
+            let (word, bits) = Self.upperLayers[i]
+            put(word, 0, bits)
+        }
         put(15, 0, 0xffff_ffff)
-        put(16, 0, 0xffff_ffff_0000_0000)
     }
 
     /// What was below the popped labels, once something wants to look at it. If this switch had pushed those labels itself, the
-    /// base still has it.
-    func revealInner() -> Bool {
-        guard receivedType == etherType else {
-            fail(.translationFailed, "the packet below the labels is not known")
-            return false
-        }
+    /// base still has it. Otherwise the frame is read again behind them, and the answer holds for this packet alone; without a
+    /// frame (`trace` of a description) there is nothing to be seen.
+    func revealInner() {
         commit()
-        reveal(1, 0xffff)
-        reveal(2, 0xffff)
-        reveal(3, ~0)
-        reveal(4, ~0xffff)
-        reveal(5, 0xffff_ffff)
-        for word in 6...13 { reveal(word, ~0) }
-        reveal(15, 0xffff_ffff)
-        reveal(16, 0xffff_ffff_0000_0000)
+        if poppedLabels != 0 || receivedType != etherType {
+            isCacheable = false
+            lookupMask.update(repeating: 0, count: FlowKey.packetWords)
+            if let packet {
+                let labels = packet.pointee.offsetMPLS
+                let start = labels == PacketHeader.unknownOffset ? packet.pointee.offsetL3 : labels
+                extractNetworkKey(
+                    packet, etherType: etherType, at: Int(start) + 4 * max(poppedLabels, 0), into: lookupMask)
+            }
+            for i in Self.upperLayers.indices {
+                let (word, bits) = Self.upperLayers[i]
+                base[word] = base[word] & ~bits | lookupMask[word] & bits
+                baseFresh[word] &= ~bits
+            }
+        }
+        for i in Self.upperLayers.indices {
+            let (word, bits) = Self.upperLayers[i]
+            flow[word] = flow[word] & ~bits | base[word] & bits
+            fresh[word] = fresh[word] & ~bits | baseFresh[word] & bits
+        }
         innerIsUnknown = false
-        return true
     }
 
-    private func reveal(_ word: Int, _ bits: UInt64) {
-        flow[word] = flow[word] & ~bits | base[word] & bits
-        fresh[word] = fresh[word] & ~bits | baseFresh[word] & bits
+    /// The bits of a key that are about layers 3 and 4.
+    private static var upperLayers: [14 of (Int, UInt64)] {
+        [
+            (1, 0xffff), (2, 0xffff), (3, ~0), (4, ~0xffff), (5, 0xffff_ffff), (6, ~0), (7, ~0), (8, ~0), (9, ~0),
+            (10, ~0), (11, ~0), (12, ~0), (13, ~0), (16, 0xffff_ffff_0000_0000),
+        ]
     }
 
     /// Actions that need only layer 2, or that end in output, can do without what is below the popped labels.

@@ -47,5 +47,6 @@ extension Translator {
         isPristine = frame.isPristine
         isPending = frame.isPending
         innerIsUnknown = frame.innerIsUnknown
+        poppedLabels = frame.poppedLabels
     }
 }

@@ -1,5 +1,6 @@
 import Base
 import Flow
+import Memory
 
 extension Translator {
     /// Translates a packet that a command sends rather than one that came in (`packet-out`): actions instead of table 0.
@@ -9,11 +10,12 @@ extension Translator {
     ///   - key: of the frame; its `inPort` is not looked at.
     ///   - bridge, inPort: where the packet is said to be, as OpenFlow's packet-out has it.
     public func translate(
-        actions: ActionCode, key: UnsafePointer<FlowKey>, packetLength: Int, state: SwitchState, bridge: BridgeState,
-        inPort: PortNumber, now: UInt64, effects: TranslationEffects?
+        actions: ActionCode, key: UnsafePointer<FlowKey>, packetLength: Int, packet: Packet? = nil, state: SwitchState,
+        bridge: BridgeState, inPort: PortNumber, now: UInt64, effects: TranslationEffects?
     ) {
         self.state = .passUnretained(state)
         self.bridge = .passUnretained(bridge)
+        self.packet = packet
         begin(key, packetLength: packetLength, now: now, effects: effects)
         writePlain(Slot.actionSetOutput, UInt64(PortNumber.unset.rawValue))
         writePlain(Slot.inPort, UInt64(inPort.rawValue))

@@ -15,6 +15,7 @@ struct SavedFlow {
     var isPristine = true
     var isPending = false
     var innerIsUnknown = false
+    var poppedLabels = 0
     var changes = 0
     /// Where the ops of the copy begin.
     var programStart = 0
@@ -32,6 +33,7 @@ extension Translator {
         frames[frameCount].isPristine = isPristine
         frames[frameCount].isPending = isPending
         frames[frameCount].innerIsUnknown = innerIsUnknown
+        frames[frameCount].poppedLabels = poppedLabels
         frames[frameCount].changes = changes
         frames[frameCount].programStart = translation.program.words.count
         frameCount += 1
@@ -46,6 +48,7 @@ extension Translator {
         flow.update(from: frame.words, count: 2 * count)
         isPristine = frame.isPristine
         innerIsUnknown = frame.innerIsUnknown
+        poppedLabels = frame.poppedLabels
         guard wrote else {
             base.update(from: frame.words + 2 * count, count: 2 * count)
             isPending = frame.isPending

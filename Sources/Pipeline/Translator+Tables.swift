@@ -87,7 +87,7 @@ extension Translator {
 
     /// `resubmit`, `goto_table`, `output:TABLE`: looks the flow up in a table and runs what it hits.
     func visit(table number: UInt8, inPort: PortNumber) {
-        if innerIsUnknown, !revealInner() { return }
+        if innerIsUnknown { revealInner() }
         guard mayVisit() else { return }
         let ownTable = table
         table = number

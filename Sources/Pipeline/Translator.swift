@@ -2,6 +2,7 @@ import Actions
 import Base
 import Classifier
 import Flow
+import Memory
 
 /// Turns the first packet of a flow into an answer for all its packets: which bits of the key count, and what to do.
 ///
@@ -58,6 +59,9 @@ public final class Translator {
     var table: UInt8 = 0
     var now: UInt64 = 0
     var packetLength = 0
+    var packet: Packet?
+    /// Label stack entries popped, less those pushed.
+    var poppedLabels = 0
     var receivedType: UInt16 = 0
     let placeholder = SwitchState()
     let placeholderBridge: BridgeState
@@ -132,11 +136,15 @@ extension Translator {
     /// - Parameters:
     ///   - key: of the packet as received; `inPort` is the `PortIndex` of the receiving port.
     ///   - packetLength: bytes of frame.
+    ///   - packet: the frame itself, for what the key cannot tell: the headers below labels that are popped. Its transport
+    ///     offset is set when they are looked at.
     ///   - now: milliseconds of the switch's clock.
     ///   - effects: nil for a dry run.
     public func translate(
-        _ key: UnsafePointer<FlowKey>, packetLength: Int, state: SwitchState, now: UInt64, effects: TranslationEffects?
+        _ key: UnsafePointer<FlowKey>, packetLength: Int, packet: Packet? = nil, state: SwitchState, now: UInt64,
+        effects: TranslationEffects?
     ) {
+        self.packet = packet
         let index = PortIndex(UInt32(truncatingIfNeeded: UnsafeRawPointer(key).load(as: UInt64.self) &>> 32))
         self.state = .passUnretained(state)
         guard let port = port(index), let bridge = bridge(number: port.bridge) else {
@@ -205,6 +213,7 @@ extension Translator {
         frameCount = 0
         hasClones = false
         innerIsUnknown = false
+        poppedLabels = 0
         mirrored = 0
         mirrorSnapLength = 0
     }
@@ -246,6 +255,7 @@ extension Translator {
         translation.dependencies = dependencies
         translation.isCacheable = isCacheable
         trimMask(key)
+        packet = nil
         rule = nil
         withUnsafeMutablePointer(to: &translation.mask) {
             UnsafeMutableRawPointer($0).assumingMemoryBound(to: UInt64.self)
