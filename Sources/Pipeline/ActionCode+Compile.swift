@@ -12,7 +12,6 @@ extension ActionStep {
             setClass = .set
         case .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decTTL, .decMPLSTTL:
             self = Self.header(action)
-            changesPacket = true
         case .clone(let body):
             self.init(.clone)
             child = Self.add(body, &children)
@@ -173,7 +172,6 @@ extension ActionStep {
         step.high = value | 0x1000
         step.highMask = mask | 0x1000
         step.target.requirement = push ? .none : .vlan
-        step.changesPacket = true
         return step
     }
 
@@ -194,7 +192,6 @@ extension ActionStep {
             step.high = UInt64(truncatingIfNeeded: placed)
             step.highMask = UInt64(truncatingIfNeeded: placedMask)
         }
-        step.changesPacket = true
         switch run.kind {
         case .vlanTCI: step.op = .assignTCI
         case .vlanVID where value == 0xffff:
@@ -210,13 +207,11 @@ extension ActionStep {
         case .inPort, .inPort16:
             step.op = .assignInPort
             step.flag = run.kind == .inPort16
-            step.changesPacket = false
-        case .metadata: step.changesPacket = false
         case .tos:
             // The lower two bits are ECN, a field of its own.
             step.highMask &= ~0x300
             step.high &= ~0x300
-        case .plain, .absent: break
+        case .plain, .metadata, .absent: break
         }
         return step
     }

@@ -53,8 +53,6 @@ struct ActionStep: Sendable {
     }
 
     var op: Op
-    /// Whether the packet's bytes change, so that mirrors get it once more.
-    var changesPacket = false
     /// A yes or no that depends on the op: push a tag where there is none, `resubmit(ct)`, 16-bit number.
     var flag = false
     /// Where it stands in the order of the action set.

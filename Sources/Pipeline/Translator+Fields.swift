@@ -136,22 +136,18 @@ extension Translator {
 extension Translator {
     func assign(_ step: UnsafePointer<ActionStep>) {
         guard has(step.pointee.target.requirement) else { return noteUnmet(step) }
-        if step.pointee.changesPacket { mirrored = 0 }
         store(
             step.pointee.target, high: step.pointee.high, highMask: step.pointee.highMask, low: step.pointee.low,
             lowMask: step.pointee.lowMask)
     }
 
     func assignTCI(_ step: UnsafePointer<ActionStep>) {
-        // `mod_vlan_*` resets mirrors whether or not there is a tag.
-        mirrored = 0
         guard has(step.pointee.target.requirement) else { return noteUnmet(step) }
         putTCI(step.pointee.high, step.pointee.highMask)
     }
 
     func assignLabel(_ step: UnsafePointer<ActionStep>) {
         guard isMPLS else { return noteUnmet(step) }
-        mirrored = 0
         putLabel(step.pointee.high, step.pointee.highMask)
     }
 

@@ -62,7 +62,6 @@ extension Translator {
     }
 
     func pushVLAN(_ etherType: UInt16) {
-        mirrored = 0
         touchTags()
         let own = Self.tags(flow)
         Self.store(TagPair(outer: UInt32(etherType) << 16 | TagPair.present, inner: own.outer), flow)
@@ -70,7 +69,6 @@ extension Translator {
     }
 
     func popVLAN() {
-        mirrored = 0
         guard see(0, 0x1000) != 0 else { return }
         touchTags()
         let own = Self.tags(flow)
@@ -146,7 +144,6 @@ extension Translator {
     }
 
     func pushMPLS(_ type: UInt16) {
-        mirrored = 0
         touchLabels()
         var stack = LabelStack(flow)
         let count = stack.count(etherType: etherType)
@@ -173,7 +170,6 @@ extension Translator {
     }
 
     func popMPLS(_ type: UInt16) {
-        mirrored = 0
         guard isMPLS else { return }
         touchLabels()
         var stack = LabelStack(flow)
@@ -255,7 +251,6 @@ extension Translator {
 
 extension Translator {
     func decrementTTL(messages: UInt32) -> Continuation {
-        mirrored = 0
         guard isIP else { return .next }
         let ttl = see(Slot.nwTTL)
         if ttl > 1 {
@@ -269,7 +264,6 @@ extension Translator {
     }
 
     func decrementMPLSTTL() -> Continuation {
-        mirrored = 0
         if isMPLS {
             touchLabels()
             let ttl = flow[14] >> 32 & UInt64(LabelStack.timeToLive)

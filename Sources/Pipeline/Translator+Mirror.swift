@@ -4,8 +4,9 @@ import Flow
 
 // Mirrors: copies of what comes in through, or goes out of, chosen ports, to a port or into a VLAN that is kept for that.
 //
-// A packet goes to each destination once, unless an action changes it in between. A port that a mirror sends to takes no
-// other traffic, and what comes in through it is dropped.
+// A packet goes to each destination once, as it is when it is first mirrored, whatever actions change afterwards (as in
+// Open vSwitch 3.1.0; later releases mirror each changed copy again). A port that a mirror sends to takes no other traffic,
+// and what comes in through it is dropped.
 
 extension Translator {
     private var mirrorCount: Int { bridge._withUnsafeGuaranteedRef { min($0.mirrors.count, 64) } }
