@@ -4,9 +4,10 @@ extension Classifier {
     /// Decides a lookup in which rules of conjunctions matched (ovs-fields(7), "Conjunctive Match Fields").
     ///
     /// From the highest priority down: a rule that acts by itself wins at its priority. Otherwise the rules of
-    /// conjunctions at that priority together satisfy clauses; for each conjunction of which all are satisfied,
-    /// lowest id first, the lookup is made again with `conj_id` set, in which conjunctions do not count, and its result
-    /// is the result. If there is none the next lower priority is tried: for that each soft match is replaced by the
+    /// conjunctions at that priority together satisfy clauses. When all those of a conjunction are satisfied,
+    /// the lookup is made again with `conj_id` set, in which conjunctions do not count, and its result
+    /// is the result. If several conjunctions can be satisfied, the one that is complete first decides, in the order
+    /// in which subtables are looked at: for rules of one priority, that in which their masks first came up, as in OVS. If there is none the next lower priority is tried: for that each soft match is replaced by the
     /// next rule with the same match, since the subtable had only told its highest.
     ///
     /// As in OVS, the second lookup does not see a rule that acts by itself if it lies below a rule of a conjunction
@@ -20,10 +21,7 @@ extension Classifier {
     ) -> RuleIndex? {
         var best = found
         while let priority = highest(above: best?.pointee.priority ?? -1, scratch) {
-            collect(priority, &scratch)
-            for i in 0..<scratch.progressCount where scratch.progress[i].isComplete {
-                if let record = retry(key, mask, scratch.progress[i].id, &scratch) { return record.pointee.rule }
-            }
+            if let record = complete(key, mask, priority, &scratch) { return record.pointee.rule }
             best = stepDown(from: priority, best, &scratch)
         }
         return best?.pointee.rule
@@ -36,9 +34,13 @@ extension Classifier {
         return highest > priority ? highest : nil
     }
 
-    /// Gathers the clauses that the soft matches of one priority satisfy. A rule counts for one clause of a
-    /// conjunction: with fewer rules than clauses, the conjunction cannot be complete.
-    private func collect(_ priority: Int32, _ scratch: inout ClassifierScratch) {
+    /// Gathers the clauses that the soft matches of one priority satisfy, and looks up again for each conjunction
+    /// that becomes complete. A rule counts for one clause of a conjunction: with fewer rules than clauses, the conjunction
+    /// cannot be complete.
+    private func complete(
+        _ key: UnsafePointer<FlowKey>, _ mask: UnsafeMutablePointer<UInt64>, _ priority: Int32,
+        _ scratch: inout ClassifierScratch
+    ) -> UnsafeMutablePointer<Record>? {
         scratch.progressCount = 0
         var rules = 0
         for i in 0..<scratch.softCount where scratch.softMatches[i].record.pointee.priority == priority { rules += 1 }
@@ -46,9 +48,12 @@ extension Classifier {
             let record = scratch.softMatches[i].record
             guard record.pointee.priority == priority, let conjunctions = record.pointee.conjunctions else { continue }
             for j in 0..<Int(record.pointee.conjunctionCount) where Int(conjunctions[j].count) <= rules {
-                scratch.satisfy(conjunctions[j])
+                if scratch.satisfy(conjunctions[j]), let found = retry(key, mask, conjunctions[j].id, &scratch) {
+                    return found
+                }
             }
         }
+        return nil
     }
 
     private func retry(

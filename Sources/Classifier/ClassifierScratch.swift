@@ -53,8 +53,8 @@ public struct ClassifierScratch: ~Copyable {
         softCount &+= 1
     }
 
-    /// Notes that a clause is satisfied.
-    mutating func satisfy(_ conjunction: Conjunction) {
+    /// Notes that a clause is satisfied. True if that was the last one that its conjunction lacked.
+    mutating func satisfy(_ conjunction: Conjunction) -> Bool {
         var low = 0
         var high = progressCount
         while low < high {
@@ -67,8 +67,10 @@ public struct ClassifierScratch: ~Copyable {
             progress[low] = ClauseProgress(id: conjunction.id, count: 0, clauses: 0)
             progressCount &+= 1
         }
+        let wasComplete = progress[low].count != 0 && progress[low].isComplete
         progress[low].clauses |= conjunction.clauseBit
         progress[low].count = max(progress[low].count, conjunction.count)
+        return !wasComplete && progress[low].isComplete
     }
 
     private mutating func growProgress() {

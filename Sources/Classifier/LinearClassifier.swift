@@ -42,7 +42,8 @@ public struct LinearClassifier {
         entries.first { $0.priority == priority && $0.match == match }?.rule
     }
 
-    /// Every rule that a lookup may return: several if rules of the same priority overlap, none if nothing matches.
+    /// Every rule that a lookup may return: several if rules of the same priority overlap or complete several
+    /// conjunctions, none if nothing matches.
     public func candidates(_ key: FlowKey) -> [RuleIndex] {
         let matching = entries.filter { $0.matches(key) }
         var rest = matching[...]
@@ -51,12 +52,13 @@ public struct LinearClassifier {
             rest = rest.dropFirst(level.count)
             let plain = level.filter { $0.conjunctions.isEmpty }
             if !plain.isEmpty { return plain.map(\.rule) }
+            var found: [RuleIndex] = []
             for id in Self.satisfied(level) {
                 var copy = key
                 copy[.conjID] = UInt64(id)
-                let found = unconditional(copy)
-                if !found.isEmpty { return found }
+                found += unconditional(copy)
             }
+            if !found.isEmpty { return found }
         }
         return []
     }
