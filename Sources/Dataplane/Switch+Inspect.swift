@@ -100,6 +100,19 @@ extension Switch {
     /// Empties all caches, their statistics paid out.
     public func flushCaches() { onEveryWorker { worker in worker.flushCache() } }
 
+    /// `flow-limit` and `max-idle` of every worker's caches. More megaflows than the caches were made for do not fit.
+    public func setCaches(flowLimit: Int, maximumIdle: UInt64) throws(SwitchError) {
+        guard flowLimit <= options.cache.flowLimit else {
+            throw SwitchError(
+                "flow-limit \(flowLimit): the caches were made for \(options.cache.flowLimit); more takes a restart with the "
+                    + "limit in the configuration file")
+        }
+        onEveryWorker { worker in
+            worker.cache.flowLimit = flowLimit
+            worker.cache.maximumIdle = maximumIdle
+        }
+    }
+
     /// `pmd/clear`.
     public func clearWorkerStatistics() { onEveryWorker { worker in worker.counters.clear() } }
 

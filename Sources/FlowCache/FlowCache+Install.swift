@@ -87,7 +87,7 @@ extension FlowCache {
         _ i: Int, _ translation: borrowing Translation, now: UInt64, _ stations: (Credit, UInt64) -> Void
     ) -> UInt32? {
         guard let tupleNumber = tuple(for: translation.mask) else { return nil }
-        if flowCount >= configuration.flowLimit { evict(stations) }
+        if flowCount >= flowLimit { evict(stations) }
         guard let flow = allocateRecord(), let block = blocks.intern(translation) else { return nil }
         let key = UnsafePointer(burst.key(i))
         let tuple = tuples + Int(tupleNumber)

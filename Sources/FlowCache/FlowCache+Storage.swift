@@ -25,7 +25,13 @@ public struct FlowCacheStatistics: Sendable {
 
 /// The caches of one worker. See `FlowCacheLimits` for the design.
 public struct FlowCache: ~Copyable {
+    /// What the caches were made for: their memory follows from it.
     public let configuration: FlowCacheConfiguration
+    /// Megaflows that are kept now, at most `configuration.flowLimit`. With fewer than there are, new ones take the
+    /// places of old ones until idle ones have gone.
+    public var flowLimit: Int { didSet { flowLimit = min(max(1, flowLimit), configuration.flowLimit) } }
+    /// Milliseconds without a packet after which a megaflow goes.
+    public var maximumIdle: UInt64
     public let burst: Burst
     public var statistics = FlowCacheStatistics()
 
@@ -71,6 +77,8 @@ public struct FlowCache: ~Copyable {
     public init(_ configuration: FlowCacheConfiguration, counters: Counters, changes: ChangeLog) {
         self.changes = changes
         self.configuration = configuration
+        flowLimit = configuration.flowLimit
+        maximumIdle = configuration.maximumIdle
         self.counters = counters
         burst = Burst()
         entered.reserveCapacity(FlowCacheLimits.maximumBurst)

@@ -68,12 +68,17 @@ extension SwitchCommands {
     private func outline() -> Configuration {
         var configuration = processConfiguration
         configuration.settings = configured.settings
-        configuration.bridges = configured.bridges
+        // In an order that does not depend on what came first.
+        configuration.bridges = configured.bridges.sorted { $0.name < $1.name }
         for i in configuration.bridges.indices {
+            configuration.bridges[i].ports.sort { ($0.number ?? 0) < ($1.number ?? 0) }
+            configuration.bridges[i].mirrors.sort { $0.name < $1.name }
             guard let bridge = model.state.bridge(named: configuration.bridges[i].name) else { continue }
             let context = context(bridge, .openFlow15)
             configuration.bridges[i].groups = (try? model.dumpGroups(of: bridge.name, context: context)) ?? []
-            configuration.bridges[i].meters = (try? model.dumpMeters(.all, of: bridge.name)) ?? []
+            configuration.bridges[i].meters = ((try? model.dumpMeters(.all, of: bridge.name)) ?? []).map {
+                String($0.map { $0 == "\n" ? " " : $0 })
+            }
         }
         return configuration
     }

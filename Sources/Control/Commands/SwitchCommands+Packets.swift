@@ -14,7 +14,34 @@ extension SwitchCommands {
             try refusing { () throws(SwitchError) in try self.device.inject(frames, port: port.index) }
             return .done
         }
+        registry.bind("packet-out") { invocation throws(CommandError) in try self.packetOut(invocation) }
         registry.bind("trace") { invocation throws(CommandError) in try self.trace(invocation) }
+    }
+
+    private func packetOut(_ invocation: Invocation) throws(CommandError) -> CommandResult {
+        let (bridge, context) = try bridgeAndContext(invocation)
+        let inPort = try self.inPort(invocation.arguments[1], context)
+        let actions: [Action]
+        do throws(FlowSyntaxError) { actions = try PacketParser(context).parseActions(invocation.arguments[2]) } catch {
+            throw .refused("actions: column \(error.column): \(error.message)")
+        }
+        let frame = try Self.frame(invocation.arguments[3])
+        try refusing { () throws(SwitchError) in
+            try device.packetOut(frame, actions: actions, bridge: bridge.name, inPort: inPort)
+        }
+        return .done
+    }
+
+    /// Where a packet-out comes from: a port, or one of the reserved ones that stand for "from outside".
+    private func inPort(_ text: String, _ context: FlowContext) throws(CommandError) -> PortNumber {
+        switch text.lowercased() {
+        case "none", "any": return .none
+        case "controller": return .controller
+        case "local": return .local
+        default:
+            if let number = context.portNumber?(text) ?? UInt32(text).map({ PortNumber($0) }) { return number }
+            throw .refused("unknown port \"\(text)\", expected a port, LOCAL, CONTROLLER or NONE")
+        }
     }
 
     /// A packet that is described by its fields, or one whose bytes are given and whose metadata the fields are.

@@ -1,6 +1,7 @@
 import Base
 import Dataplane
 import Flow
+import FlowCache
 import Logging
 import Pipeline
 import Ports
@@ -19,6 +20,8 @@ public final class ConfiguredSwitch {
     public init(_ device: Switch, log: Logger = Logger(label: "control")) {
         self.device = device
         self.log = log
+        settings.flowLimit = device.options.cache.flowLimit
+        settings.maximumIdle = Int(clamping: device.options.cache.maximumIdle)
     }
 
     var model: SwitchModel { device.model }
@@ -281,6 +284,9 @@ public final class ConfiguredSwitch {
     // MARK: The whole switch
 
     func setSettings(_ settings: GlobalSettings) throws(CommandError) {
+        try refusing { () throws(SwitchError) in
+            try device.setCaches(flowLimit: settings.flowLimit, maximumIdle: UInt64(settings.maximumIdle))
+        }
         try refusing { () throws(StateError) in try model.setSettings(SwitchSettings(settings)) }
         self.settings = settings
     }

@@ -1,0 +1,155 @@
+import Control
+import Dataplane
+import Foundation
+import FrameSupport
+import Ports
+import Testing
+
+/// Configuration files against a switch.
+@Suite struct LoadTests {
+    private static let file = """
+        settings:
+          vlan-limit: 2
+        bridges:
+          - name: br0
+            fail-mode: secure
+            local: none
+            ports:
+              - {name: p1, type: "null", ofport: 1, tag: 3}
+              - {name: p2, type: "null", flood: false}
+              - {name: patch0, type: patch, peer: patch1, ofport: 9}
+            groups:
+              - "group_id=1,type=select,selection_method=dp_hash,bucket=output:p1,bucket=output:2"
+            meters:
+              - "meter=1 kbps bands=type=drop rate=1000"
+            flows: |
+              # names and numbers
+              cookie=0x7, priority=5, in_port=p1, actions=output:p2
+              table=3, idle_timeout=9, send_flow_rem, tcp, tp_dst=80, actions=group:1
+            mirrors:
+              - {name: m, select-all: true, output-port: p2}
+          - name: br1
+            local: none
+            ports:
+              - {name: patch1, type: patch, peer: patch0}
+        """
+
+    private func loaded() throws -> CommandedSwitch {
+        let sw = try CommandedSwitch()
+        try sw("config/load", "-", Self.file)
+        return sw
+    }
+
+    @Test func whatIsLoadedIsThere() throws {
+        let sw = try loaded()
+        #expect(try sw("list-ports", "br0") == "p1\np2\npatch0\n")
+        #expect(try sw("get", "vlan-limit") == "2\n")
+        #expect(
+            try sw("dump-flows", "--no-stats", "br0")
+                == " cookie=0x7, priority=5,in_port=1 actions=output:2\n table=3, idle_timeout=9, send_flow_rem tcp,tp_dst=80 actions=group:1\n"
+        )
+        #expect(try sw("dump-groups", "br0").contains("selection_method=dp_hash"))
+        #expect(try sw("dump-meters", "br0").contains("rate=1000"))
+        // A standalone bridge switches from the start.
+        #expect(try sw("dump-flows", "br1").contains("actions=NORMAL"))
+    }
+
+    @Test func savedFileLeadsToTheSameState() throws {
+        let sw = try loaded()
+        let file = sw.scratch.file("saved.yaml")
+        try sw("config/save", file)
+        let other = try CommandedSwitch()
+        try other("config/load", file)
+        #expect(try other("config/show") == sw("config/show"))
+        #expect(try other("show") == sw("show"))
+        #expect(try Configuration(file: file).text == sw("config/show"))
+        #expect(sw.error("config/save", sw.scratch.file("no/such")).contains("cannot be written"))
+    }
+
+    @Test func loadingTheSameChangesNothing() throws {
+        let sw = try loaded()
+        let before = try sw("config/show")
+        let ports = sw.device.ports.mapValues { ObjectIdentifier($0) }
+        try sw("config/load", "-", Self.file)
+        try sw("config/load", "-", before)
+        #expect(try sw("config/show") == before)
+        #expect(sw.device.ports.mapValues { ObjectIdentifier($0) } == ports)
+    }
+
+    @Test func differenceKeepsTheRest() throws {
+        let sw = try loaded()
+        let kept = try #require(sw.device.ports.values.first { $0.port.name == "p1" })
+        let changed = Self.file.replacingOccurrences(of: "tag: 3", with: "tag: 4")
+            .replacingOccurrences(of: "{name: p2, type: \"null\", flood: false}", with: "{name: p2, type: \"null\"}")
+        try sw("config/load", "-", changed)
+        #expect(try sw("config/show").contains("tag: 4"))
+        #expect(sw.device.ports.values.contains { $0 === kept })
+    }
+
+    @Test(arguments: [
+        ("actions=output:p2", "actions=output:p7", "flows: line 2, column"),
+        ("tp_dst=80", "tp_dst=eighty", "flows: line 3"),
+        ("type=select", "type=selected", "groups[0]"),
+        ("rate=1000", "rate=many", "meters[0]"),
+        ("peer: patch0", "peer: patch0, bogus: 1", "bridges[1].ports[0].bogus"),
+        ("group:1", "group:2", "group"),
+        ("output-port: p2", "output-port: p1, output-vlan: 2", "mirrors[0]"),
+        ("name: br1", "name: br0", "is taken"),
+    ])
+    func errorsChangeNothing(_ right: String, _ wrong: String, _ message: String) throws {
+        let sw = try loaded()
+        let before = try sw("config/show")
+        let text = Self.file.replacingOccurrences(of: right, with: wrong)
+            .replacingOccurrences(of: "tag: 3", with: "tag: 4").replacingOccurrences(
+                of: "vlan-limit: 2", with: "vlan-limit: 1")
+        let error = sw.error("config/load", "-", text)
+        #expect(error.contains(message), "\(error)")
+        #expect(try sw("config/show") == before)
+    }
+
+    @Test func failingDeviceIsUndone() throws {
+        let sw = try loaded()
+        try sw("add-flow", "br0", "priority=1,actions=drop")
+        let before = try sw("config/show")
+        let text = Self.file.replacingOccurrences(
+            of: "{name: p2, type: \"null\", flood: false}", with: "{name: p2, type: pcap, tx: /no/such/directory/file}")
+        #expect(sw.error("config/load", "-", text).contains("/no/such/directory"))
+        #expect(try sw("config/show") == before)
+    }
+
+    @Test func emptyFileClears() throws {
+        let sw = try loaded()
+        try sw("config/load", "-", "")
+        #expect(try sw("list-br").isEmpty)
+        #expect(sw.device.ports.isEmpty)
+        #expect(try sw("config/show") == "\n")
+    }
+
+    /// Any command with any arguments: an answer, never a trap.
+    @Test func randomCommands() throws {
+        let sw = try CommandedSwitch.simple()
+        var random = SeededRandom(seed: 23)
+        let words = [
+            "br0", "br1", "p1", "p2", "1", "LOCAL", "-", "", "actions=drop", "in_port=1,actions=normal", "type=null",
+            "type=patch", "peer=p1", "tag=1", "local=none", "admin=down", "group_id=1,type=all,bucket=output:1",
+            "priority=1", "-m", "--strict", "-O", "OpenFlow10", "--sort", "ffffffffffff020000000001080045", "00", "é",
+            "output:2", "stop", "count=1", "select-all=true", "output-port=p2", "vlan-limit=2", "fail-mode=standalone",
+            "meter=1 kbps bands=type=drop rate=1", "ofport=3", "table=255", "cookie=1/-1", "500", "no-flood",
+        ]
+        let names = CommandCatalogue.all.map(\.name).filter { $0 != "config/save" && $0 != "capture" }
+        for _ in 0..<4000 {
+            let name = random.pick(names)
+            let parameters = (0..<random.below(5)).map { _ in random.pick(words) }
+            _ = sw.registryAnswer(name, parameters)
+        }
+        // However it went, what it is now can be saved and read back.
+        let text = try sw("config/show")
+        #expect(try Configuration(parsing: bytes(text)).text == text)
+    }
+}
+
+extension CommandedSwitch {
+    func registryAnswer(_ name: String, _ parameters: [String]) -> Response {
+        registry.execute(Request(method: name, parameters: parameters, id: 1))
+    }
+}
