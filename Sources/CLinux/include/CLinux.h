@@ -15,6 +15,7 @@
 #include "errno_value.h"
 #include "files.h"
 #include "memory_lines.h"
+#include "namespaces.h"
 #include "network.h"
 #include "tags.h"
 #include "thread_control.h"
