@@ -35,8 +35,8 @@ final class Stream {
         let (listener, client) = (listener, client)
         let fine = withUnsafePointer(to: &target) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                bind(listener, .init(__sockaddr__: address), size) == 0 && listen(listener, 1) == 0
-                    && (connect(client, .init(__sockaddr__: address), size) == 0 || errno == EINPROGRESS)
+                bind(listener, address, size) == 0 && listen(listener, 1) == 0
+                    && (connect(client, address, size) == 0 || errno == EINPROGRESS)
             }
         }
         try #require(fine)
@@ -86,7 +86,8 @@ final class Stream {
 
     private func receive() {
         if server < 0 {
-            server = accept4(listener, __SOCKADDR_ARG(__sockaddr__: nil), nil, Int32(SOCK_NONBLOCK.rawValue))
+            server = accept(listener, nil, nil)
+            if server >= 0 { _ = fcntl(server, F_SETFL, O_NONBLOCK) }
         }
         guard server >= 0 else { return }
         let count = recv(server, &chunk, chunk.count, 0)
