@@ -29,11 +29,6 @@ extension FlowCache {
         return .current
     }
 
-    private func isMatch(_ flow: UInt32, _ key: UnsafePointer<UInt64>) -> Bool {
-        let record = records + Int(flow)
-        return record.pointee.serial != 0 && tuples[Int(record.pointee.tuple)].matches(record.pointee.slot, key)
-    }
-
     /// Among the megaflows that came in since the burst was looked up.
     private func findEntered(_ key: UnsafePointer<UInt64>) -> UInt32 {
         entered.first { isMatch($0, key) } ?? UInt32.max

@@ -52,6 +52,8 @@ public struct FlowCache: ~Copyable {
     @usableFromInline let stemHashes: UnsafeMutablePointer<UInt64>
     @usableFromInline var stemCount = 0
     @usableFromInline var tupleCount = 0
+    /// In the last burst that went straight to the tuples, most packets had the megaflow of the packet before.
+    @usableFromInline var repeatsPay = false
     /// Highest tuple number ever used plus one, and the unused ones below.
     var tupleTop = 0
     var freeTuples: [UInt32] = []
