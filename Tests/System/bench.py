@@ -80,7 +80,7 @@ class SwitchTest(unittest.TestCase):
 
 class Capture:
     def __init__(self, lab, name, device, expression):
-        self.lab, self.path = lab, f'/tmp/{lab.prefix}{name}.pcap'
+        self.lab, self.path = lab, f'/tmp/{lab.prefix}{name}{device}.pcap'
         self.name, self.expression = name, expression
         self.process = lab.spawn(name, f'tcpdump -i {device} -n -U --immediate-mode -w {self.path} {expression}')
         deadline = time.monotonic() + 5

@@ -105,6 +105,7 @@ class PortChangeTest(SwitchTest):
         time.sleep(0.5)
         self.assertIn('vc', self.weft('show'))
         self.connect('c')
+        self.lab.ip('a', 'neigh flush all')  # the new device has another address
         self.reach('a', V4['c'], seconds=10)
         self.assert_ping('a', V4['c'])
         sent, received = pinging.end()

@@ -12,9 +12,14 @@ class ControlSocketTest(SwitchTest):
     def raw(self):
         client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         client.settimeout(10)
-        client.connect(self.weft.path)
         self.addCleanup(client.close)
-        return client
+        for _ in range(1000):
+            try:
+                client.connect(self.weft.path)
+                return client
+            except BlockingIOError:  # more wait to be accepted than the socket's backlog holds
+                time.sleep(0.01)
+        self.fail('the control socket accepts nobody')
 
     def answers(self):
         start = time.monotonic()
