@@ -42,6 +42,12 @@ extension Worker {
     private func run() {
         weft_name_thread("weft-worker-\(number)")
         if let core { _ = weft_pin_to_core(Int32(core)) }
+        serve()
+        mailbox.run()
+    }
+
+    @inline(never)
+    private func serve() {
         while !stopping.load(ordering: .relaxed) {
             if mailbox.hasWork { mailbox.run() }
             let before = weft_cycles()
@@ -56,15 +62,16 @@ extension Worker {
                 rest(spent)
             }
         }
-        mailbox.run()
     }
 
     /// One burst from each queue, then everything out. Frames received.
     @inline(__always)
     func round(_ start: UInt64) -> Int {
         var moved = 0
-        for i in 0..<receivers.count {
-            let count = receivers[i].receive(cache.burst.packets, limit: burstSize, pool: &pool)
+        for i in 0..<polled.count {
+            let count = polled[i]._withUnsafeGuaranteedRef {
+                $0.receive(cache.burst.packets, limit: burstSize, pool: &pool)
+            }
             guard count > 0 else { continue }
             moved &+= count
             process(count)
@@ -105,7 +112,7 @@ extension Worker {
     private func upkeep() {
         let cycles = weft_cycles()
         guard cycles >= upkeepDue else { return }
-        upkeepDue = cycles &+ Self.cyclesPerMillisecond
+        upkeepDue = cycles &+ ticksPerMillisecond
         housekeeping(cycles)
     }
 
@@ -118,7 +125,7 @@ extension Worker {
         reader.leave()
         cache.endBurst()
         if cycles >= rankDue {
-            rankDue = cycles &+ 250 &* Self.cyclesPerMillisecond
+            rankDue = cycles &+ 250 &* ticksPerMillisecond
             cache.rank()
             publishCacheStatistics()
         }

@@ -32,7 +32,9 @@ public final class Worker: @unchecked Sendable {
     let outputs: OutputBatches
     /// What `outputs` calls back with: the worker's address.
     private let selfReference: UnsafeMutablePointer<Unmanaged<Worker>?>
-    var receivers: [PortReceiver] = []
+    var receivers: [PortReceiver] = [] { didSet { pollReceivers() } }
+    /// The same, unretained, for the loop.
+    private(set) var polled = UnsafeMutableBufferPointer<Unmanaged<PortReceiver>>(start: nil, count: 0)
     /// By port index; unretained, kept alive by `transmitterOwners`.
     let transmitters: UnsafeMutablePointer<Unmanaged<PortTransmitter>?>
     var transmitterOwners: [UInt32: PortTransmitter] = [:]
@@ -47,6 +49,7 @@ public final class Worker: @unchecked Sendable {
     var thread = pthread_t()
     var isRunning = false
     var idle = IdlePolicy()
+    let ticksPerMillisecond = Worker.cyclesPerMillisecond
     var upkeepDue: UInt64 = 0
     var rankDue: UInt64 = 0
 
@@ -75,7 +78,14 @@ public final class Worker: @unchecked Sendable {
         selfReference.pointee = .passUnretained(self)
     }
 
+    private func pollReceivers() {
+        polled.deallocate()
+        polled = .allocate(capacity: receivers.count)
+        for (i, receiver) in receivers.enumerated() { polled.initializeElement(at: i, to: .passUnretained(receiver)) }
+    }
+
     deinit {
+        polled.deallocate()
         segmentFrames.deallocate()
         transmitters.deallocate()
         selfReference.deallocate()

@@ -228,6 +228,8 @@ extension FlowCache {
     /// No packet of the burst needs its block any more.
     public mutating func endBurst() {
         if blocks.hasDead { blocks.endBurst() }
-        if !entered.isEmpty { entered.removeAll(keepingCapacity: true) }
+        if !entered.isEmpty { forgetEntered() }
     }
+
+    @inline(never) private mutating func forgetEntered() { entered.removeAll(keepingCapacity: true) }
 }

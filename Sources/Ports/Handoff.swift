@@ -42,7 +42,7 @@ final class Handoff<Value: AnyObject & Sendable>: Sendable {
     @inline(__always) var hasNews: Bool { changed.load(ordering: .acquiring) }
 
     /// Worker: what was offered last, into `current`. Leaves it alone if the control thread is in the middle of an offer.
-    func take(into current: inout Value?) {
+    @inline(never) func take(into current: inout Value?) {
         guard changed.load(ordering: .acquiring) else { return }
         _ = slot.withLockIfAvailable { offered in
             current = offered

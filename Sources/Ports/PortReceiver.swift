@@ -23,8 +23,12 @@ open class PortReceiver: @unchecked Sendable {
         if observers.hasNews { observers.take(into: &observer) }
         if counters.adminDown { return 0 }
         let count = receiveFrames(batch, limit: limit, pool: &pool)
-        if let observer, count > 0 { observer.observe(batch, count, .received) }
+        if observer != nil, count > 0 { show(batch, count) }
         return count
+    }
+
+    @inline(never) private func show(_ batch: UnsafeMutablePointer<Packet>, _ count: Int) {
+        observer?.observe(batch, count, .received)
     }
 
     /// What `receive` does for this kind of port.

@@ -27,8 +27,12 @@ open class PortTransmitter: @unchecked Sendable {
     /// Copies the frames out, or counts them as dropped. Does not free them.
     public final func transmit(_ packets: UnsafePointer<Packet>, _ count: Int) {
         if observers.hasNews { observers.take(into: &observer) }
-        if let observer { observer.observe(packets, count, .transmitted) }
+        if observer != nil { show(packets, count) }
         transmitFrames(packets, count)
+    }
+
+    @inline(never) private func show(_ packets: UnsafePointer<Packet>, _ count: Int) {
+        observer?.observe(packets, count, .transmitted)
     }
 
     /// What `transmit` does for this kind of port.

@@ -43,7 +43,14 @@ final class PacketSocketReceiver: PortReceiver, @unchecked Sendable {
             replacements.take(into: &ring)
             slot = 0
         }
-        guard let ring else { return 0 }
+        // Kept by `ring`, and changed here alone: no reference is counted for each burst.
+        guard let kept = ring.map(Unmanaged.passUnretained) else { return 0 }
+        return kept._withUnsafeGuaranteedRef { receive(from: $0, batch, limit, &pool) }
+    }
+
+    @inline(__always) private func receive(
+        from ring: PacketRing, _ batch: UnsafeMutablePointer<Packet>, _ limit: Int, _ pool: inout PacketPool
+    ) -> Int {
         let base = ring.base
         let size = ring.frameSize
         let last = ring.frameCount
