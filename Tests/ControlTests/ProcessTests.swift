@@ -74,30 +74,4 @@ import Testing
         private(set) var values: [Int] = []
         func append(_ value: Int) { values.append(value) }
     }
-
-    /// What a service manager's end of `NOTIFY_SOCKET` is.
-    private final class DatagramReceiver {
-        private let descriptor: CInt
-
-        init(_ path: String) throws {
-            descriptor = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue), 0)
-            var address = sockaddr_un()
-            address.sun_family = sa_family_t(AF_UNIX)
-            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes(path)) }
-            let result = withUnsafePointer(to: address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
-            #expect(result == 0)
-        }
-
-        deinit { close(descriptor) }
-
-        func next() -> String {
-            var buffer = [UInt8](repeating: 0, count: 4096)
-            let count = recv(descriptor, &buffer, buffer.count, CInt(MSG_DONTWAIT))
-            return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-        }
-    }
 }
