@@ -47,8 +47,10 @@ extension FlowCache {
         let record = records + Int(flow)
         guard translation.isCacheable, let block = record.pointee.block else { return false }
         let tuple = tuples + Int(record.pointee.tuple)
-        return tuple.pointee.maskHash == Self.maskHash(translation.mask)
-            && tuple.pointee.hasMask(translation.mask) && ActionBlock(block).equals(translation)
+        let sameMask = withMask(of: translation) { mask in
+            tuple.pointee.maskHash == Self.maskHash(mask) && tuple.pointee.hasMask(mask)
+        }
+        return sameMask && ActionBlock(block).equals(translation)
     }
 
     private mutating func serve(_ i: Int, _ found: UInt32, now: UInt64) {
@@ -81,7 +83,7 @@ extension FlowCache {
     private mutating func enter(
         _ i: Int, _ translation: borrowing Translation, now: UInt64, _ stations: (Credit, UInt64) -> Void
     ) -> UInt32? {
-        guard let tupleNumber = tuple(for: translation.mask) else { return nil }
+        guard let tupleNumber = tuple(of: translation) else { return nil }
         if flowCount >= flowLimit { evict(stations) }
         guard let flow = allocateRecord(), let block = blocks.intern(translation) else { return nil }
         let key = UnsafePointer(burst.key(i))
@@ -108,7 +110,7 @@ extension FlowCache {
         record.used = now
         records[Int(flow)] = record
         accounts[Int(flow)] = MegaflowAccount(created: now)
-        flowCount += 1
+        flows += 1
         entered.append(flow)
         if tags != tuple.pointee.tags { refreshProbe(tupleNumber) }
         return flow
@@ -131,29 +133,43 @@ extension FlowCache {
         firstFree = flow
     }
 
-    static func maskHash(_ mask: borrowing FlowMask) -> UInt64 {
+    /// The words of a translation's mask where they lie: a mask is too large to be copied for each look at it.
+    private func withMask<R>(of translation: borrowing Translation, _ body: (UnsafePointer<UInt64>) -> R) -> R {
+        withUnsafePointer(to: translation.mask) {
+            body(UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self))
+        }
+    }
+
+    static func maskHash(_ mask: UnsafePointer<UInt64>) -> UInt64 {
         var a: UInt64 = 1
         var b: UInt64 = 2
         for i in stride(from: 0, to: FlowKey.wordCount, by: 2) {
-            a = weft_crc32(a, mask.bits.words[unchecked: i])
-            b = weft_crc32(b, mask.bits.words[unchecked: i + 1])
+            a = weft_crc32(a, mask[i])
+            b = weft_crc32(b, mask[i + 1])
         }
         return a | b << 32
     }
 
     /// The tuple for a mask, made if there is none. Beyond the limit of masks: the tuple that compares everything, which is
     /// narrower than asked for and therefore right.
-    private mutating func tuple(for mask: borrowing FlowMask) -> Int? {
-        let hash = Self.maskHash(mask)
-        if let number = findTuple(mask, hash) { return number }
-        guard tupleCount >= FlowCacheLimits.maximumTuples - 1 else { return addTuple(mask, hash) }
+    private mutating func tuple(of translation: borrowing Translation) -> Int? {
+        let (hash, known) = withMask(of: translation) { mask in
+            let hash = Self.maskHash(mask)
+            return (hash, findTuple(mask, hash))
+        }
+        if let known { return known }
+        if tupleCount < FlowCacheLimits.maximumTuples - 1 { return addTuple(translation.mask, hash) }
         var exactMask = FlowMask()
         for i in 0..<FlowKey.wordCount where !FlowKey.registerWords.contains(i) { exactMask.bits.words[i] = ~0 }
-        let exactHash = Self.maskHash(exactMask)
-        return findTuple(exactMask, exactHash) ?? addTuple(exactMask, exactHash)
+        let (exactHash, exact) = withUnsafePointer(to: exactMask) {
+            let words = UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self)
+            let hash = Self.maskHash(words)
+            return (hash, findTuple(words, hash))
+        }
+        return exact ?? addTuple(exactMask, exactHash)
     }
 
-    private func findTuple(_ mask: borrowing FlowMask, _ hash: UInt64) -> Int? {
+    private func findTuple(_ mask: UnsafePointer<UInt64>, _ hash: UInt64) -> Int? {
         for rank in 0..<tupleCount where probes[rank].maskHash == hash {
             let number = Int(probes[rank].number)
             if tuples[number].hasMask(mask) { return number }
@@ -216,7 +232,7 @@ extension FlowCache {
         tuples[Int(record.pointee.tuple)].remove(record.pointee.slot)
         blocks.release(ActionBlock(block))
         freeRecord(flow)
-        flowCount -= 1
+        flows -= 1
     }
 
     /// The suspect megaflow no longer holds: out with it.

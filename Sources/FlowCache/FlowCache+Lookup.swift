@@ -181,13 +181,35 @@ extension FlowCache {
     @inlinable @inline(__always)
     mutating func findMegaflow(_ key: UnsafePointer<UInt64>) -> UInt32 {
         for stem in 0..<stemCount { stemHashes[stem] = tuples[Int(stems[stem])].stemHash(key) }
-        let word3 = key[3]
-        let word4 = key[4]
-        for rank in 0..<tupleCount {
+        if flows > Self.prefetchLimit { return findWithPrefetch(key) }
+        return search(key, 0, tupleCount)
+    }
+
+    /// With more megaflows than this, their tags do not all lie in the first-level cache.
+    @inlinable static var prefetchLimit: Int { 8192 }
+    /// Tuples whose tags are asked for before the first of them is looked at.
+    static var prefetchStride: Int { 16 }
+
+    @usableFromInline
+    mutating func findWithPrefetch(_ key: UnsafePointer<UInt64>) -> UInt32 {
+        var rank = 0
+        while rank < tupleCount {
+            let end = min(rank &+ Self.prefetchStride, tupleCount)
+            for rank in rank..<end { weft_prefetch(probes[rank].group(probes[rank].hash(key, stemHashes))) }
+            let found = search(key, rank, end)
+            if found != UInt32.max { return found }
+            rank = end
+        }
+        return UInt32.max
+    }
+
+    /// Looks into the tuples of ranks `start ..< end`, with the hashes of all stems at hand.
+    @inlinable @inline(__always)
+    mutating func search(_ key: UnsafePointer<UInt64>, _ start: Int, _ end: Int) -> UInt32 {
+        for rank in start..<end {
             let probe = probes + rank
-            let hash = Tuple.hash(
-                stemHashes[Int(probe.pointee.stem)], word3 & probe.pointee.word3, word4 & probe.pointee.word4)
-            let group = probe.pointee.tags + Int(hash & probe.pointee.groupMask) &* Tuple.groupSize
+            let hash = probe.pointee.hash(key, stemHashes)
+            let group = probe.pointee.group(hash)
             if weft_match16(group, Tuple.tag(hash)) == 0, weft_match16(group, Tuple.empty) != 0 { continue }
             let tuple = tuples + Int(probe.pointee.number)
             let found = tuple.pointee.find(key, hash)
@@ -197,7 +219,7 @@ extension FlowCache {
                 return found
             }
         }
-        statistics.tupleProbes &+= UInt64(truncatingIfNeeded: tupleCount)
+        if end == tupleCount { statistics.tupleProbes &+= UInt64(truncatingIfNeeded: tupleCount) }
         return UInt32.max
     }
 

@@ -68,7 +68,9 @@ public struct FlowCache: ~Copyable {
     /// Highest record ever used plus one.
     var recordTop: UInt32 = 0
     var firstFree = UInt32.max
-    public internal(set) var flowCount = 0
+    @usableFromInline var flows = 0
+    /// Megaflows.
+    public var flowCount: Int { flows }
     var nextSerial: UInt64 = 1
     var sweepAt: UInt32 = 0
     var random: UInt64 = 0x2545_f491_4f6c_dd1d

@@ -153,14 +153,14 @@ struct Tuple {
         return mask
     }
 
-    /// Whether this is the tuple of `mask`.
-    func hasMask(_ mask: borrowing FlowMask) -> Bool {
-        guard core.0 == mask.bits.words[0], core.1 == mask.bits.words[1], core.2 == mask.bits.words[2],
-            core.3 == mask.bits.words[3], core.4 == mask.bits.words[4]
-        else { return false }
+    /// Whether this is the tuple of a mask, given as its 80 words.
+    func hasMask(_ mask: UnsafePointer<UInt64>) -> Bool {
+        guard core.0 == mask[0], core.1 == mask[1], core.2 == mask[2], core.3 == mask[3], core.4 == mask[4] else {
+            return false
+        }
         var seen = 0
-        for i in FlowKey.coreWords..<FlowKey.wordCount where mask.bits.words[unchecked: i] != 0 {
-            guard seen < furtherCount, further[2 * seen] == UInt64(i), further[2 * seen + 1] == mask.bits.words[i]
+        for i in FlowKey.coreWords..<FlowKey.wordCount where mask[i] != 0 {
+            guard seen < furtherCount, further[2 * seen] == UInt64(i), further[2 * seen + 1] == mask[i]
             else { return false }
             seen += 1
         }

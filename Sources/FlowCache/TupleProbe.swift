@@ -19,6 +19,18 @@ struct TupleProbe {
         maskHash = tuple.maskHash
         self.number = number
     }
+
+    /// Hash of a key under the tuple's mask, given the hashes of all stems.
+    @inlinable @inline(__always)
+    func hash(_ key: UnsafePointer<UInt64>, _ stemHashes: UnsafePointer<UInt64>) -> UInt32 {
+        Tuple.hash(stemHashes[Int(stem)], key[3] & word3, key[4] & word4)
+    }
+
+    /// The tags at which a search for this hash begins.
+    @inlinable @inline(__always)
+    func group(_ hash: UInt32) -> UnsafeMutablePointer<UInt8> {
+        tags + Int(hash & groupMask) &* Tuple.groupSize
+    }
 }
 
 extension Tuple {
