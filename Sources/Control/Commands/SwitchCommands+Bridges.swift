@@ -76,7 +76,7 @@ extension SwitchCommands {
         var words = ["ofport: \(port.number.text)", "type: \(typeName(port))"]
         words.append("link: \(port.adminDown ? "down (admin)" : port.linkUp ? "up" : "down")")
         if let configuration = configured.configuration(of: port) {
-            words += configuration.settings.filter { $0.key != "type" && $0.key != "ofport" && $0.key != "admin" }
+            words += configuration.settings.filter { !["type", "ofport", "admin", "mtu"].contains($0.key) }
                 .map { "\($0.key): \($0.value)" }
         }
         if let status = device.ports[port.index]?.port.status {

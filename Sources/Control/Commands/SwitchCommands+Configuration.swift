@@ -130,7 +130,7 @@ extension SwitchCommands {
             try configured.deleteBridge(name)
         case .addBridge(let bridge): try configured.addBridge(bridge)
         case .changeBridge(let bridge): try configured.changeBridge(bridge)
-        case .addPort(let bridge, let port): try configured.addPort(port, to: bridge)
+        case .addPort(let bridge, let port): try configured.addPort(port, to: bridge, waits: true)
         case .changePort(let bridge, let port):
             try configured.changePort(try configured.port(port.name, bridge: bridge), to: port)
         case .addMirror(let bridge, let mirror): try configured.addMirror(mirror, to: bridge)

@@ -15,6 +15,7 @@ extension SwitchCommands {
             var port = PortConfiguration(name: name)
             try Self.apply(invocation.arguments.dropFirst(2), to: &port)
             try self.configured.addPort(port, to: bridge)
+            if invocation.arguments.contains("admin=up") { try self.configured.bringUp(name) }
             return .done
         }
         registry.bind("del-port") { invocation throws(CommandError) in try self.deletePort(invocation) }
@@ -63,6 +64,7 @@ extension SwitchCommands {
         if var configuration = configured.configuration(of: port) {
             try Self.apply(words, to: &configuration)
             try configured.changePort(port, to: configuration)
+            if words.contains("admin=up") { try configured.bringUp(port.name) }
         } else if Array(words) == ["admin=up"] || Array(words) == ["admin=down"] {
             let isUp = words.first == "admin=up"
             try configured.setLocal(port, { $0.adminDown = !isUp }, isUp: isUp)
@@ -92,6 +94,7 @@ extension SwitchCommands {
         default: throw Self.unknownFlag(word)
         }
         try configured.changePort(port, to: configuration)
+        if word == "up" { try configured.bringUp(port.name) }
         return .done
     }
 

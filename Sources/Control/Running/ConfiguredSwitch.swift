@@ -14,7 +14,7 @@ public final class ConfiguredSwitch {
     public let device: Switch
     let log: Logger
     /// In the order in which they were made. `flows`, `groups` and `meters` are empty here: the model has them.
-    private(set) var bridges: [BridgeConfiguration] = []
+    var bridges: [BridgeConfiguration] = []
     private(set) var settings = GlobalSettings()
 
     public init(_ device: Switch, log: Logger = Logger(label: "control")) {
@@ -50,7 +50,7 @@ public final class ConfiguredSwitch {
     }
 
     /// Where a port's configuration is; nil for a bridge's own port.
-    private func place(_ port: PortState) -> (bridge: Int, port: Int)? {
+    func place(_ port: PortState) -> (bridge: Int, port: Int)? {
         for (i, bridge) in bridges.enumerated() {
             if let j = bridge.ports.firstIndex(where: { $0.name == port.name }) { return (i, j) }
         }
@@ -91,11 +91,13 @@ public final class ConfiguredSwitch {
     private func open(localOf bridge: BridgeConfiguration) throws(CommandError) -> Port? {
         var options: [String: String] = [:]
         if let mtu = bridge.mtu { options["mtu"] = String(mtu) }
-        if let address = bridge.hardwareAddress { options["mac"] = SettingValue.show(macAddress: address) }
         let type: PortType
         switch bridge.local {
         case .none: return nil
-        case .tap: type = .internal
+        case .tap:
+            type = .internal
+            // The host's end has the address that the bridge has.
+            options["mac"] = SettingValue.show(macAddress: BridgeSettings(bridge).hardwareAddress)
         case .pcap:
             type = .pcap
             options["rx"] = bridge.receiveFile
@@ -136,149 +138,6 @@ public final class ConfiguredSwitch {
         for index in try state(name).ports.values { device.detach(index) }
         try refusing { () throws(StateError) in try model.deleteBridge(name) }
         bridges.remove(at: i)
-    }
-
-    // MARK: Ports
-
-    func addPort(_ port: PortConfiguration, to bridge: String) throws(CommandError) {
-        let i = try position(bridge)
-        try refusing { () throws(SettingError) in try port.validate() }
-        var made = port
-        made.number = try open(port, on: bridge)
-        bridges[i].ports.append(made)
-    }
-
-    /// Puts a port into the model and its device behind it; returns the port's number.
-    private func open(_ port: PortConfiguration, on bridge: String) throws(CommandError) -> UInt32 {
-        let number = port.number.map { PortNumber($0) }
-        var request = PortRequest(port.name, number: number)
-        var device: Port?
-        if let peer = port.peer {
-            request.kind = .patch(peer: peer)
-        } else if let options = try refusing({ () throws(SettingError) in try port.portOptions() }) {
-            // Names that are taken are refused before a device is touched.
-            if let other = model.state.port(named: port.name) {
-                throw .refused(
-                    "port \(port.name) exists already on bridge \(model.state.bridges[other.bridge]?.name ?? "")")
-            }
-            device = try refusing { () throws(PortError) in
-                try Port.open(name: port.name, options: options, log: log)
-            }
-        }
-        let index: PortIndex
-        do throws(CommandError) {
-            let ready = request
-            index = try refusing { () throws(StateError) in
-                try model.addPort(ready, to: bridge) { (state: inout PortState) throws(StateError) in state.adopt(port)
-                }
-            }
-        } catch {
-            device?.close()
-            throw error
-        }
-        if let device {
-            do throws(CommandError) {
-                if !port.isUp { try refusing { () throws(PortError) in try device.setAdmin(up: false) } }
-                try refusing { () throws(SwitchError) in
-                    try self.device.attach(device, to: index, options: port.options)
-                }
-            } catch {
-                try? model.deletePort(index)
-                device.close()
-                throw error
-            }
-        }
-        return model.state.port(index)?.number.rawValue ?? 0
-    }
-
-    func deletePort(_ port: PortState) throws(CommandError) {
-        guard let place = place(port) else { throw .refused("\(port.name) is the bridge's own port") }
-        let bridge = bridges[place.bridge]
-        for mirror in bridge.mirrors where mirror.outputPort == port.name {
-            log.notice("mirror \(mirror.name) of bridge \(bridge.name) goes with its output port \(port.name)")
-            try deleteMirror(mirror.name, of: bridge.name)
-        }
-        device.detach(port.index)
-        try refusing { () throws(StateError) in try model.deletePort(port.index) }
-        bridges[place.bridge].ports.remove(at: place.port)
-        for i in bridges[place.bridge].mirrors.indices {
-            bridges[place.bridge].mirrors[i].selectedSources.removeAll { $0 == port.name }
-            bridges[place.bridge].mirrors[i].selectedDestinations.removeAll { $0 == port.name }
-        }
-    }
-
-    /// Makes a port as `configuration` says. Where that takes another device or number, the port is made anew.
-    func changePort(_ port: PortState, to configuration: PortConfiguration) throws(CommandError) {
-        guard let place = place(port) else { throw .refused("\(port.name) is the bridge's own port: use set-br") }
-        let old = bridges[place.bridge].ports[place.port]
-        try refusing { () throws(SettingError) in try configuration.validate() }
-        var wanted = configuration
-        wanted.number = configuration.number ?? old.number
-        if wanted.needsReopening(from: old) {
-            let bridge = bridges[place.bridge].name
-            let mirrors = bridges[place.bridge].mirrors
-            try deletePort(port)
-            do throws(CommandError) { try addPort(wanted, to: bridge) } catch {
-                try? addPort(old, to: bridge)
-                restore(mirrors, of: bridge)
-                throw error
-            }
-            restore(mirrors, of: bridge)
-            return
-        }
-        if let device = device.ports[port.index]?.port {
-            if let mtu = wanted.mtu, mtu != old.mtu { try refusing { () throws(PortError) in try device.setMTU(mtu) } }
-            if wanted.isUp != old.isUp { try refusing { () throws(PortError) in try device.setAdmin(up: wanted.isUp) } }
-        }
-        try refusing { () throws(StateError) in
-            try model.setPort(port.index) { (state: inout PortState) throws(StateError) in state.adopt(wanted) }
-            if let peer = wanted.peer, peer != old.peer { try model.setPeer(of: port.index, to: peer) }
-        }
-        bridges[place.bridge].ports[place.port] = wanted
-        device.refreshPorts()
-    }
-
-    /// Sets the link of a bridge's own port.
-    func setLocal(_ port: PortState, _ change: (inout PortState) -> Void, isUp: Bool?) throws(CommandError) {
-        if let isUp, let device = device.ports[port.index]?.port {
-            try refusing { () throws(PortError) in try device.setAdmin(up: isUp) }
-        }
-        try refusing { () throws(StateError) in try model.setPort(port.index) { change(&$0) } }
-        device.refreshPorts()
-    }
-
-    // MARK: Mirrors
-
-    func addMirror(_ mirror: MirrorConfiguration, to bridge: String) throws(CommandError) {
-        let i = try position(bridge)
-        try refusing { () throws(SettingError) in try mirror.validate() }
-        var request = MirrorRequest(mirror.name)
-        func index(_ name: String) throws(CommandError) -> PortIndex { try port(name, bridge: bridge).index }
-        request.selectAll = mirror.selectsAll
-        for name in mirror.selectedSources { request.selectSource.insert(try index(name)) }
-        for name in mirror.selectedDestinations { request.selectDestination.insert(try index(name)) }
-        request.selectVLANs = mirror.selectedVLANs
-        if let name = mirror.outputPort { request.outputPort = try index(name) }
-        request.outputVLAN = mirror.outputVLAN
-        request.snapLength = mirror.snapLength
-        let ready = request
-        try refusing { () throws(StateError) in try model.addMirror(ready, to: bridge, now: now) }
-        bridges[i].mirrors.append(mirror)
-    }
-
-    func deleteMirror(_ name: String, of bridge: String) throws(CommandError) {
-        let i = try position(bridge)
-        try refusing { () throws(StateError) in try model.deleteMirror(name, of: bridge) }
-        bridges[i].mirrors.removeAll { $0.name == name }
-    }
-
-    /// Makes mirrors anew that went, or lost a port, because a port was made anew.
-    private func restore(_ mirrors: [MirrorConfiguration], of bridge: String) {
-        guard let i = try? position(bridge) else { return }
-        for mirror in mirrors where !bridges[i].mirrors.contains(mirror) {
-            try? deleteMirror(mirror.name, of: bridge)
-            do { try addMirror(mirror, to: bridge) } catch { log.warning("mirror \(mirror.name) is gone: \(error)") }
-        }
     }
 
     // MARK: The whole switch
