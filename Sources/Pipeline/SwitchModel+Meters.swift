@@ -37,7 +37,8 @@ extension SwitchModel {
     /// As `ovs-ofctl meter-stats`: nothing passes through a meter, so all counts are zero.
     public func dumpMeterStatistics(_ id: MeterSpec.ID, of bridge: String, now: UInt64) throws(StateError) -> [String] {
         try meters(id, of: bridge).map { meter in
-            var text = "meter:\(MeterPrinter().text(meter.spec.id).drop { $0 != "=" }.dropFirst()) flow_count:0 packet_in_count:0 byte_in_count:0 "
+            var text =
+                "meter:\(MeterPrinter().text(meter.spec.id).drop { $0 != "=" }.dropFirst()) flow_count:0 packet_in_count:0 byte_in_count:0 "
             text += "duration:\(DurationText.text(milliseconds: now &- min(meter.created, now))) bands:"
             for number in meter.spec.bands.indices { text += "\n\(number): packet_count:0 byte_count:0" }
             return text

@@ -2,9 +2,9 @@ import Actions
 import Base
 import Flow
 import FlowCache
+import FrameSupport
 import Memory
 import Pipeline
-import FrameSupport
 import Testing
 
 /// A cache with the packets of one burst, driven as a worker drives it, and a translator that is a plain function.

@@ -16,7 +16,9 @@ final class Namespace {
 
     init() throws {
         home = weft_open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC, 0)
-        guard home >= 0, weft_leave_namespace(Self.newNetwork) == 0 else { throw Refused(call: "unshare", errno: errno) }
+        guard home >= 0, weft_leave_namespace(Self.newNetwork) == 0 else {
+            throw Refused(call: "unshare", errno: errno)
+        }
         descriptor = weft_open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC, 0)
         precondition(weft_enter_namespace(home, Self.newNetwork) == 0, "cannot go back to the namespace of the process")
         try command("ip", "link", "set", "lo", "up")
@@ -32,7 +34,10 @@ final class Namespace {
 
     func run<T>(_ body: () throws -> T) throws -> T {
         guard weft_enter_namespace(descriptor, Self.newNetwork) == 0 else { throw Refused(call: "setns", errno: errno) }
-        defer { precondition(weft_enter_namespace(home, Self.newNetwork) == 0, "cannot go back to the namespace of the process") }
+        defer {
+            precondition(
+                weft_enter_namespace(home, Self.newNetwork) == 0, "cannot go back to the namespace of the process")
+        }
         return try body()
     }
 

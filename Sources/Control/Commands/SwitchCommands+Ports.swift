@@ -89,8 +89,8 @@ extension SwitchCommands {
         case "flood", "no-flood": configuration.floods = isOn
         case "forward", "no-forward": configuration.forwards = isOn
         case "receive", "no-receive": configuration.receives = isOn
-        // Spanning tree and packet-ins are not there to be switched.
-        case "stp", "no-stp", "packet-in", "no-packet-in": return .done
+        case "stp", "no-stp", "packet-in", "no-packet-in":
+            throw .refused("mod-port \(word): there is no spanning tree and no controller")
         default: throw Self.unknownFlag(word)
         }
         try configured.changePort(port, to: configuration)

@@ -33,7 +33,9 @@ public struct ReplayReport: Sendable {
     }
 
     var jsonValue: JSONValue {
-        let dropped = drops.map { JSONValue.Member("\($0.key)", .unsigned($0.value)) }
+        let dropped = drops.sorted { $0.key.rawValue < $1.key.rawValue }.map {
+            JSONValue.Member($0.key.name, .unsigned($0.value))
+        }
         let members: [JSONValue.Member] = [
             JSONValue.Member("packets", .unsigned(packets)), JSONValue.Member("bytes", .unsigned(bytes)),
             JSONValue.Member("seconds", .number(seconds)), JSONValue.Member("mpps", .number(millionPacketsPerSecond)),
@@ -70,7 +72,9 @@ public struct ReplayReport: Sendable {
             p99.9 \(Self.round(latency[2], 0)) ns
             """,
         ]
-        for (reason, count) in drops.sorted(by: { $0.value > $1.value }) { lines.append("dropped \(count) \(reason)") }
+        for (reason, count) in drops.sorted(by: { $0.value > $1.value }) {
+            lines.append("dropped \(count) \(reason.name)")
+        }
         return lines.joined(separator: "\n")
     }
 

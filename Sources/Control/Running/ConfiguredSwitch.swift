@@ -78,11 +78,16 @@ public final class ConfiguredSwitch {
             local?.close()
             throw error
         }
-        if let local, let index = model.state.bridge(named: bridge.name)?.ports[.local] {
-            do throws(SwitchError) { try device.attach(local, to: index) } catch {
-                try? model.deleteBridge(bridge.name)
-                local.close()
-                throw .refused(error.description)
+        if let index = model.state.bridge(named: bridge.name)?.ports[.local] {
+            if let local {
+                do throws(SwitchError) { try device.attach(local, to: index) } catch {
+                    try? model.deleteBridge(bridge.name)
+                    local.close()
+                    throw .refused(error.description)
+                }
+            } else {
+                // Nothing stands behind the bridge's own port: floods leave it out.
+                try? model.setPort(index) { (port: inout PortState) in port.noForward = true }
             }
         }
         bridges.append(bridge)
