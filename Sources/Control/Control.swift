@@ -18,7 +18,8 @@
 /// configuration and never waits for a client; the main thread of `weftd` waits for signals.
 ///
 /// Costs: about 20 microseconds a request beyond the command itself, most of it system calls and thread
-/// wake-ups. Workers are never involved, except by commands that are about packets (`inject`).
+/// wake-ups. Workers take part, between two bursts, in commands about packets (`inject`) and in those
+/// that show their counters or caches.
 public enum Control {
     /// Version of the switch, as `version`, `--version` and the metrics show it.
     public static let version = "0.1.0"

@@ -8,7 +8,7 @@ import Pipeline
 ///     word 0   reference count 32 | words of program 16 | credits 16
 ///     word 1   dependencies
 ///     word 2   content hash 32 | sole output port 32 (0 unless the program is just `output`)
-///     word 3   drop reason 8 (0xff if none) | size class 8 | next block of the hash chain in units of words 48
+///     word 3   drop reason 8 (0xff if none) | size class 8 | address of the next block of the hash chain 48
 ///     then     the program, then two words for each credit
 public struct ActionBlock {
     @usableFromInline let words: UnsafeMutablePointer<UInt64>

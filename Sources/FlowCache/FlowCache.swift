@@ -28,8 +28,8 @@
 /// `directTupleLimit` tuples, asking them directly (their entries stay in the first-level cache) beats any table
 /// with an entry for each flow.
 ///
-/// **Costs** (cycles a packet on a 2.45 GHz Zen 3, burst of 32; docs/flow-cache.md has the measurements): a direct tuple
-/// about 15, an exact hit about 25 while the table fits the second-level cache, a further tuple about 15.
+/// **Costs** (cycles a packet, estimates from development on a 2.45 GHz Zen 3, burst of 32): a direct tuple about 15, an
+/// exact hit about 25 while the table fits the second-level cache, a further tuple about 15.
 public enum FlowCacheLimits {
     /// Frames looked up together at the most.
     public static let maximumBurst = 256

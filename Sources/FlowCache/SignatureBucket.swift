@@ -1,6 +1,6 @@
 /// Eight entries of the signature cache in one cache line: 16 bits of hash and the megaflow number for each.
 ///
-/// A third of the line is unused; packing ten would make the entry's place a division.
+/// A quarter of the line is unused; packing ten would make the entry's place a division.
 enum SignatureBucket {
     static var entries: Int { 8 }
     static var byteCount: Int { 64 }

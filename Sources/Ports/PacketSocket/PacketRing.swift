@@ -2,8 +2,8 @@ import CLinux
 
 /// A packet socket with its memory-mapped receive ring (packet(7), TPACKET_V2).
 ///
-/// Version 2, because every frame becomes visible at once; version 3 shows whole blocks, at the earliest after a
-/// millisecond, which is ten times the round trip of a ping. Slots fit frames of the device's MTU. Segmentation
+/// Version 2, because every frame becomes visible at once; version 3 shows whole blocks, when one is full or its time
+/// is up, so a lone frame may wait for a multiple of the round trip of a ping. Slots fit frames of the device's MTU. Segmentation
 /// super-frames of up to 64 KiB are longer than a slot; PACKET_COPY_THRESH makes the kernel queue those on the socket,
 /// in order, from where they are read into the packet buffer with one recvmsg(2) each.
 ///
