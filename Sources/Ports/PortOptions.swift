@@ -18,6 +18,8 @@ public struct PortOptions: Equatable, Sendable {
     /// 48 bits; nil leaves the device as it is.
     public var hardwareAddress: UInt64?
 
+    /// Frames that a replay receives over all queues; nil is as many as there are. Set by the caller, not by a key.
+    public var frameLimit: UInt64?
     /// Whether a port may be opened while its device does not exist yet, to be picked up when it appears. Set by the
     /// caller, not by a key.
     public var waitsForDevice = false

@@ -3,6 +3,7 @@ import Base
 import Control
 import Dataplane
 import FlowCache
+import Foundation
 import Logging
 
 struct WeftReplay: ParsableCommand {
@@ -85,4 +86,12 @@ struct WeftReplay: ParsableCommand {
     }
 }
 
-WeftReplay.main()
+do {
+    let replay = try WeftReplay.parse()
+    try replay.run()
+} catch {
+    // Wrong usage is 2 in all of the switch's programs.
+    guard WeftReplay.exitCode(for: error) == .validationFailure else { WeftReplay.exit(withError: error) }
+    FileHandle.standardError.write(Data((WeftReplay.fullMessage(for: error) + "\n").utf8))
+    exit(2)
+}

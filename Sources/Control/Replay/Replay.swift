@@ -31,8 +31,16 @@ public final class Replay {
         for file in plan.transmit { try divert(file) }
         for file in plan.receive { try feed(file) }
         defer { device.stop() }
+        var before = reading()
+        var clock = weft_monotonic_nanoseconds()
         do throws(SwitchError) { try device.start() } catch { throw ReplayError(error.description) }
-        return play()
+        if plan.warmup > 0 {
+            _ = wait(until: clock + UInt64(plan.warmup * 1e9))
+            before = reading()
+            clock = weft_monotonic_nanoseconds()
+        }
+        let end = wait(until: plan.seconds.map { clock + UInt64($0 * 1e9) } ?? .max)
+        return report(before, reading(), Double(end - clock) / 1e9)
     }
 
     // MARK: Setting up
@@ -73,9 +81,13 @@ public final class Replay {
         return port.index
     }
 
-    private func open(_ name: String, _ options: [String: String]) throws(ReplayError) -> Ports.Port {
-        do throws(PortError) { return try Ports.Port.open(name: name, type: "pcap", options: options, log: log) } catch
-        {
+    private func open(_ name: String, _ keys: [String: String], limit: UInt64? = nil) throws(ReplayError) -> Ports.Port
+    {
+        do throws(PortError) {
+            var options = try PortOptions(port: name, type: .pcap, options: keys)
+            options.frameLimit = limit
+            return try Ports.Port.open(name: name, options: options, log: log)
+        } catch {
             throw ReplayError("\(error)")
         }
     }
@@ -84,7 +96,7 @@ public final class Replay {
         let index = try index(of: file.port)
         var options = ["rx": file.file, "loop": plan.loops ? "yes" : "no"]
         if plan.options.workers > 1 { options["queues"] = "\(plan.options.workers)" }
-        device.feed(index, from: try open(file.port, options))
+        device.feed(index, from: try open(file.port, options, limit: plan.count))
     }
 
     private func divert(_ file: FileOfPort) throws(ReplayError) {
@@ -95,33 +107,26 @@ public final class Replay {
 
     // MARK: Playing
 
-    private func play() -> ReplayReport {
-        var clock = weft_monotonic_nanoseconds()
-        if plan.warmup > 0 { wait(until: clock + UInt64(plan.warmup * 1e9)) }
-        let before = reading()
-        clock = weft_monotonic_nanoseconds()
-        let end = plan.seconds.map { clock + UInt64($0 * 1e9) } ?? .max
-        wait(until: end)
-        let seconds = Double(weft_monotonic_nanoseconds() - clock) / 1e9
-        let after = reading()
-        return report(before, after, seconds)
-    }
-
-    /// Until then, or until there is nothing more to receive and all is out.
-    private func wait(until end: UInt64) {
-        var quiet = 0
+    /// Until then, or until there is nothing more to receive and all is out; when that was, in monotonic nanoseconds.
+    private func wait(until end: UInt64) -> UInt64 {
         var last: UInt64 = 0
-        while weft_monotonic_nanoseconds() < end {
-            let left = (end - weft_monotonic_nanoseconds()) / 1000
-            usleep(UInt32(min(left, 2000)))
+        var lastNews = weft_monotonic_nanoseconds()
+        var quiet = 0
+        while true {
+            let now = weft_monotonic_nanoseconds()
+            if now >= end { return now }
             device.drainRequests()
             let received = device.receivedFrames
-            if let count = plan.count, received >= count { return }
-            guard device.allReceiversFinished else { continue }
-            quiet = received == last ? quiet + 1 : 0
-            last = received
-            // Two looks apart with nothing new: the last burst has been flushed in the round that received it.
-            if quiet >= 2 { return }
+            if received != last {
+                last = received
+                lastNews = now
+                quiet = 0
+            } else if device.allReceiversFinished {
+                quiet += 1
+                // The last burst is flushed in the round that received it, long before.
+                if quiet > 20 { return lastNews }
+            }
+            usleep(UInt32(min((end - now) / 1000 + 1, 250)))
         }
     }
 

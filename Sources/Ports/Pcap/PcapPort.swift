@@ -18,7 +18,14 @@ public final class PcapPort: Port, @unchecked Sendable {
             let rate = options.rate / UInt64(options.queues)
             for queue in 0..<options.queues {
                 let queueRate = options.rate == 0 ? 0 : max(1, rate)
-                receivers.append(PcapReceiver(frames: frames, queue: queue, loop: options.loop, rate: queueRate))
+                let receiver = PcapReceiver(frames: frames, queue: queue, loop: options.loop, rate: queueRate)
+                // Queue 0 takes what does not divide evenly.
+                if let limit = options.frameLimit {
+                    let share = limit / UInt64(options.queues)
+                    let rest = queue == 0 ? limit % UInt64(options.queues) : 0
+                    receiver.remaining = Int(clamping: share + rest)
+                }
+                receivers.append(receiver)
             }
             receivers[0].counters.drop(.frameTooLong, frames.tooLong)
             frameCount = frames.frameCount

@@ -16,6 +16,8 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
     private var start: UInt64 = 0
     private var sent: UInt64 = 0
     private var position = 0
+    /// Frames still to be received at the most.
+    var remaining = Int.max
 
     init(frames: PcapFrames, queue: Int, loop: Bool, rate: UInt64) {
         self.frames = frames
@@ -29,7 +31,9 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
         super.init()
     }
 
-    override public var isFinished: Bool { position == frameCount && (!loop || frameCount == 0) }
+    override public var isFinished: Bool {
+        remaining == 0 || (position == frameCount && (!loop || frameCount == 0))
+    }
 
     /// Back to the first frame.
     public func rewind() { position = 0 }
@@ -37,7 +41,7 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
     override public func receiveFrames(
         _ batch: UnsafeMutablePointer<Packet>, limit: Int, pool: inout PacketPool
     ) -> Int {
-        var wanted = limit
+        var wanted = min(limit, remaining)
         if rate > 0 { wanted = min(wanted, due()) }
         var filled = 0
         var taken = 0
@@ -54,6 +58,7 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
         if filled > 0 { counters.count(packets: filled, bytes: bytes) }
         if taken != filled { counters.drop(.noBuffer, taken &- filled) }
         sent &+= UInt64(truncatingIfNeeded: taken)
+        if remaining != Int.max { remaining &-= taken }
         return filled
     }
 
