@@ -85,7 +85,7 @@ let package = Package(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),
         tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
-        tests("ControlTests", ["Control", "Dataplane", "Pipeline", "Base", "FrameSupport", logging]),
+        tests("ControlTests", ["Control", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),
