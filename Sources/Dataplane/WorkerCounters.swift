@@ -4,7 +4,7 @@ import CLinux
 /// What a worker did, in raw memory: the worker writes, any thread reads, word by word.
 public final class WorkerCounters: @unchecked Sendable {
     public enum Word: Int, CaseIterable, Sendable {
-        case rounds, busyRounds, bursts, packets, bytes
+        case rounds, busyRounds, bursts, packets
         /// Time stamp counter ticks in rounds that moved a packet, in rounds that did not, and in the slow path.
         case busyCycles, idleCycles, slowPathCycles
         case slowPathPackets

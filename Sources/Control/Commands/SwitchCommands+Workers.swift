@@ -64,7 +64,7 @@ extension SwitchCommands {
                     let counters = figures.counters
                     text += """
                         worker \(number):
-                          packets: \(figures.packets), bytes: \(counters[.bytes]), copies: \(counters[.copies])
+                          packets: \(figures.packets), copies: \(counters[.copies])
                           cycles per packet: \(Self.decimal(figures.cyclesPerPacket, 1))
                           busy: \(Self.decimal(figures.busyShare, 1)) %, sleeps: \(counters[.sleeps])
                           packets per burst: \(Self.decimal(figures.packetsPerBurst, 2))
@@ -81,7 +81,6 @@ extension SwitchCommands {
                     workers.map { number, figures in
                         [
                             "worker": JSONValue(number), "packets": JSONValue(figures.packets),
-                            "bytes": JSONValue(figures.counters[.bytes]),
                             "cycles_per_packet": .number(figures.cyclesPerPacket),
                             "busy_percent": .number(figures.busyShare),
                             "packets_per_burst": .number(figures.packetsPerBurst),
