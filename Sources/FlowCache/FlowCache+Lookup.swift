@@ -51,9 +51,11 @@ extension FlowCache {
         findCandidates(count)
         var unresolved = 0
         var hits: UInt64 = 0
+        // An entry made for an earlier packet of the burst may have moved or overwritten a candidate.
+        var hasEntered = false
         let generation = self.generation
         for i in 0..<count {
-            if let entry = burst.candidates[i] {
+            if let entry = burst.candidates[i], !hasEntered || matches(entry, burst.key(i), burst.hashes[i]) {
                 let flow = records + Int(UInt32(truncatingIfNeeded: entry[1] &>> 32))
                 if flow.pointee.serial == entry[7], flow.pointee.generation == generation || refresh(flow) {
                     Self.account(flow, burst.packets[i], now)
@@ -62,7 +64,9 @@ extension FlowCache {
                     continue
                 }
             }
-            if !classifyFurther(i, now: now) {
+            if classifyFurther(i, now: now) {
+                hasEntered = true
+            } else {
                 burst.unresolved[unresolved] = UInt16(truncatingIfNeeded: i)
                 unresolved &+= 1
             }
