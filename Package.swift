@@ -90,6 +90,12 @@ let package = Package(
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),
         tests("FlowTests", ["CLinux", "Base", "Wire", "Flow"], resources: [.copy("Resources")]),
+        tests(
+            "OracleTests",
+            [
+                "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", "Control",
+                "FrameSupport", logging,
+            ]),
         tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
         tests("ClassifierTests", ["Flow", "Classifier"]),
         tests("PortsTests", ["CLinux", "Base", "Memory", "Ports", logging]),

@@ -22,6 +22,15 @@ extension Switch {
         }
     }
 
+    /// Workers that are not started: a round of each on the caller's thread, one burst from every queue. Frames received.
+    public func poll() -> Int {
+        guard !isRunning else { return 0 }
+        return workers.reduce(0) { $0 + $1.roundByHand() }
+    }
+
+    /// Buffers that hold a frame, over all workers; 0 at any quiet moment. Workers must not be running.
+    public var buffersInUse: Int { workers.reduce(0) { $0 + $1.buffersInUse } }
+
     /// Sends a frame by command, as OpenFlow's packet-out: `actions` decide what becomes of it.
     public func packetOut(_ frame: [UInt8], actions: [Action], bridge name: String, inPort: PortNumber)
         throws(SwitchError)

@@ -12,6 +12,12 @@ extension Worker {
     /// Before the thread runs: what was posted.
     func runMailbox() { mailbox.run() }
 
+    /// A round without a thread. Out of line, so that the thread's own copy of a round stays the only one that matters.
+    @inline(never)
+    func roundByHand() -> Int { round(weft_cycles()) }
+
+    var buffersInUse: Int { pool.inUse }
+
     func attach(_ receiver: PortReceiver, to port: PortIndex) {
         receiver.portIndex = port
         receivers.append(receiver)
