@@ -2,20 +2,20 @@ import Actions
 import Base
 import Flow
 
-// `trace`: one packet through the tables, told in the form of `ofproto/trace` (ovs-vswitchd(8)). Nothing is learned, counted or
-// sent.
+// `trace`: one packet through the tables, told in the form of `ofproto/trace` (ovs-vswitchd(8)). Nothing is counted or sent.
 
 extension Translator {
-    /// Translates a packet without any effect and describes what happened.
+    /// Translates a packet and describes what happened.
     ///
     /// - Parameters:
     ///   - key: of the packet; `inPort` is an OpenFlow port number of `bridge`.
     ///   - packetLength: bytes of frame, for what depends on it.
     ///   - context: names of ports, OpenFlow version.
+    ///   - effects: what the packet may teach the switch (MAC addresses, `learn`); nil for nothing.
     ///   - portName: how the datapath calls a port.
     public func trace(
         _ key: FlowKey, packetLength: Int, on bridge: BridgeState, state: SwitchState, now: UInt64,
-        context: FlowContext = FlowContext(), portName: @escaping (PortIndex) -> String
+        context: FlowContext = FlowContext(), effects: TranslationEffects? = nil, portName: @escaping (PortIndex) -> String
     ) -> String {
         let recorder = TraceRecorder(printer: FlowPrinter(context))
         tracer = recorder
@@ -25,7 +25,7 @@ extension Translator {
         received[.inPort] = UInt64(bridge.ports[number]?.rawValue ?? 0)
         withUnsafePointer(to: received) {
             translate(
-                $0, packetLength: packetLength, state: state, now: now, effects: nil, bridge: bridge, number: number)
+                $0, packetLength: packetLength, state: state, now: now, effects: effects, bridge: bridge, number: number)
         }
         let printer = FlowPrinter(context)
         var final = finalFlow

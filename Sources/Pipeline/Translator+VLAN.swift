@@ -53,6 +53,8 @@ extension Translator {
         case .dot1qTunnel: true
         // A native VLAN is carried whether or not `trunks` names it.
         case .nativeTagged where vid == vlans.tag, .nativeUntagged where vid == vlans.tag: true
+        // Untagged packets of this port are in the native VLAN, so it has no other VLAN 0.
+        case .nativeTagged where vid == 0, .nativeUntagged where vid == 0: false
         default:
             state._withUnsafeGuaranteedRef { state in
                 guard let trunks = state.ports[Int(port.rawValue)]?.trunks else { return true }

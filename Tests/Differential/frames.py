@@ -35,8 +35,9 @@ def checksum(data):
 
 
 class Frames:
-    def __init__(self, random, pools):
+    def __init__(self, random, pools, drop_eligible=True):
         self.random, self.pools = random, pools
+        self.drop_eligible = drop_eligible  # whether some tags have the DEI bit set (802.1Q-2018, 9.6)
 
     def mac(self, group=0.1):
         if self.random.random() < group:
@@ -55,7 +56,7 @@ class Frames:
         head = self.mac(0.12) + self.mac(0.03)
         for _ in range(self.random.choices((0, 1, 2, 3), (60, 28, 9, 3))[0]):
             tpid = self.random.choices((0x8100, 0x88A8, 0x9100), (75, 22, 3))[0]
-            tci = self.random.choice(self.pools.vlans) | self.random.choice((0, 0, 0, 5, 7)) << 13 | (0x1000 if self.random.random() < 0.03 else 0)
+            tci = self.random.choice(self.pools.vlans) | self.random.choice((0, 0, 0, 5, 7)) << 13 | (0x1000 if self.drop_eligible and self.random.random() < 0.03 else 0)
             if self.random.random() < 0.06:
                 tci &= 0xE000  # a priority tag
             head += struct.pack('!HH', tpid, tci)

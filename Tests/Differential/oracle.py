@@ -16,6 +16,7 @@ class Answer:
         self.shown = {}     # by bridge and cookie: match and actions as printed
         self.fdb = {}       # by bridge: set of (port, vlan, mac)
         self.traces = {}    # by step number: text of ofproto/trace
+        self.recirculated = False  # some packet went through the datapath again, which changes what its later rules count
 
 
 class OracleDied(Exception):
@@ -32,13 +33,13 @@ def ask(case, traces=(), caches=False):
             for bridge, flows in case.flows.items():
                 apply(ovs, case, 'add-flow', bridge, flows, answer)
             ovs.collect()
-            for number, step in enumerate(case.steps):
-                if number in traces and step[0] == 'in':
-                    bridge, port = place(case, step[1])
-                    answer.traces[number] = ovs.appctl('ofproto/trace', bridge, f'in_port={port}', step[2])
+            for step in case.steps:
                 take(ovs, case, step, answer)
                 answer.outputs.append(ovs.collect())
             read_back(ovs, case, answer)
+            for number in traces:  # last, as a traced packet may teach the switch something
+                bridge, port = place(case, case.steps[number][1])
+                answer.traces[number] = ovs.appctl('ofproto/trace', bridge, f'in_port={port}', case.steps[number][2])
         except (Refused, OSError) as error:
             if not ovs.alive():
                 raise OracleDied(f'case {case.seed}: the oracle died: {error}')
@@ -159,6 +160,8 @@ def settle(ovs):
 
 
 def read_back(ovs, case, answer):
+    statistics = ovs.appctl('dpif-netdev/pmd-stats-show')
+    answer.recirculated = int(re.search(r'recirculations: (\d+)', statistics).group(1)) > 0
     for b in case.bridges:
         name = b['name']
         text = ovs.ofctl('dump-flows', name, version=case.version)

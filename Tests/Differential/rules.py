@@ -283,7 +283,8 @@ class Rules:
         if kind < 0.72:
             return self.random.choice(('in_port', 'IN_PORT', 'all', 'flood', 'LOCAL', 'local', 'ALL'))
         if kind < 0.82:
-            return f'output(port={port},max_len={self.random.choice((14, 20, 34, 60, 64, 100, 1500))})'
+            # At least 20: with a tag popped, 14 would leave less than a dummy port sends, and it drops what comes behind, too.
+            return f'output(port={port},max_len={self.random.choice((20, 34, 60, 64, 100, 1500))})'
         if kind < 0.97:
             register = self.random.choice(('reg0', 'reg7'))
             self_load = f'load:{port}->NXM_NX_{register.upper()}[0..15],' if self.chance(0.8) else ''
@@ -467,7 +468,9 @@ class Rules:
                 for n, (fields, actions) in enumerate(flows)]
 
     def group_line(self, number):
-        kind = self.random.choices(('all', 'indirect', 'ff', 'select'), (45, 20, 25, 10))[0]
+        # Select groups recirculate in Open vSwitch, and what recirculates is mirrored once more on its way in.
+        select = 0 if 'mirror' in self.features else 10
+        kind = self.random.choices(('all', 'indirect', 'ff', 'select'), (45, 20, 25, select))[0]
         count = self.random.randrange(1, 5) if kind in ('all', 'ff') else 1
         buckets = []
         for n in range(count):

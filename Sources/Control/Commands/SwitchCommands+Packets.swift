@@ -44,7 +44,8 @@ extension SwitchCommands {
         }
     }
 
-    /// A packet that is described by its fields, or one whose bytes are given and whose metadata the fields are.
+    /// A packet that is described by its fields, or one whose bytes are given and whose metadata the fields are. The latter
+    /// is taken for a real one, as ofproto/trace does: the switch learns from it.
     private func trace(_ invocation: Invocation) throws(CommandError) -> CommandResult {
         let (bridge, context) = try bridgeAndContext(invocation)
         var key: FlowKey
@@ -53,6 +54,7 @@ extension SwitchCommands {
         }
         // What a packet that is only described would have in bytes: the shortest Ethernet frame.
         var length = 60
+        var effects: TranslationEffects?
         if invocation.arguments.count > 2 {
             let frame = try Self.frame(invocation.arguments[2])
             length = frame.count
@@ -62,14 +64,16 @@ extension SwitchCommands {
             let port = key[.inPort]
             for word in 0..<FlowKey.packetWords { key.words[word] = packetKey.words[word] }
             key[.inPort] = port
+            effects = TranslationEffects(learnQueue: model.learnQueue, counters: model.counters)
         }
         let state = model.state
         let text = tracer.trace(
-            key, packetLength: length, on: bridge, state: state, now: now, context: context,
+            key, packetLength: length, on: bridge, state: state, now: now, context: context, effects: effects,
             portName: { index in
                 // Ports of this bridge by their numbers, as in ofproto/trace.
                 state.port(index).map { $0.bridge == bridge.number ? $0.number.text : $0.name } ?? "\(index.rawValue)"
             })
+        if effects != nil { device.drainRequests() }
         return CommandResult(text)
     }
 
