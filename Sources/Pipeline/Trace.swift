@@ -15,7 +15,8 @@ extension Translator {
     ///   - portName: how the datapath calls a port.
     public func trace(
         _ key: FlowKey, packetLength: Int, on bridge: BridgeState, state: SwitchState, now: UInt64,
-        context: FlowContext = FlowContext(), effects: TranslationEffects? = nil, portName: @escaping (PortIndex) -> String
+        context: FlowContext = FlowContext(), effects: TranslationEffects? = nil,
+        portName: @escaping (PortIndex) -> String
     ) -> String {
         let recorder = TraceRecorder(printer: FlowPrinter(context))
         tracer = recorder
@@ -25,7 +26,8 @@ extension Translator {
         received[.inPort] = UInt64(bridge.ports[number]?.rawValue ?? 0)
         withUnsafePointer(to: received) {
             translate(
-                $0, packetLength: packetLength, state: state, now: now, effects: effects, bridge: bridge, number: number)
+                $0, packetLength: packetLength, state: state, now: now, effects: effects, bridge: bridge, number: number
+            )
         }
         let printer = FlowPrinter(context)
         var final = finalFlow

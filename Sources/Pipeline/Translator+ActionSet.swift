@@ -45,52 +45,53 @@ extension Translator {
         actionSet.removeLast(actionSet.count - floor)
     }
 
-    /// Runs a bucket, which is an action set too.
+    /// Runs a bucket, which is an action set too, but not a part of the packet's: what tables that are resubmitted to from
+    /// here write or clear is that one.
     func runAsSet(_ code: Unmanaged<ActionCode>) {
-        let start = actionSet.count
-        actionSet.append(ActionSetEntry(code: code))
+        let start = buckets.count
+        buckets.append(ActionSetEntry(code: code))
         runSet(from: start, to: start + 1, inBucket: true)
-        actionSet.remove(at: start)
+        buckets.removeLast(buckets.count - start)
     }
 
     private func runSet(from start: Int, to end: Int, inBucket: Bool = false) {
-        guard let last = finalAction(start, end) else {
+        guard let last = finalAction(start, end, inBucket) else {
             note(.actionSetWithoutOutput)
             return trace { $0.action("drop") }
         }
         for slot in 0..<ActionSetClass.slotCount {
             var found: (entry: Int, step: Int)?
             for entry in start..<end {
-                let (steps, count) = steps(entry)
+                let (steps, count) = steps(entry, inBucket)
                 for i in 0..<count where Int(steps[i].setClass.rawValue) == slot { found = (entry, i) }
             }
             if let found, !runStep(found.entry, found.step, inBucket) { return }
         }
         for entry in start..<end {
-            let (steps, count) = steps(entry)
+            let (steps, count) = steps(entry, inBucket)
             for i in 0..<count where steps[i].setClass == .set { if !runStep(entry, i, inBucket) { return } }
         }
         _ = runStep(last.entry, last.step, inBucket)
     }
 
-    private func steps(_ entry: Int) -> (UnsafeMutablePointer<ActionStep>, Int) {
-        actionSet[entry].code._withUnsafeGuaranteedRef { ($0.steps, $0.count) }
+    private func steps(_ entry: Int, _ inBucket: Bool) -> (UnsafeMutablePointer<ActionStep>, Int) {
+        (inBucket ? buckets[entry] : actionSet[entry]).code._withUnsafeGuaranteedRef { ($0.steps, $0.count) }
     }
 
     /// False if nothing more is to be run.
     private func runStep(_ entry: Int, _ i: Int, _ inBucket: Bool) -> Bool {
         if hasExited || failure != nil { return false }
-        let code = actionSet[entry].code
+        let code = (inBucket ? buckets[entry] : actionSet[entry]).code
         trace { $0.action(code.takeUnretainedValue().actions[i]) }
-        return run(steps(entry).0 + i, code, i, inBucket: inBucket) == .next
+        return run(steps(entry, inBucket).0 + i, code, i, inBucket: inBucket) == .next
     }
 
     /// Without one of these at its end, a set does nothing.
-    private func finalAction(_ start: Int, _ end: Int) -> (entry: Int, step: Int)? {
+    private func finalAction(_ start: Int, _ end: Int, _ inBucket: Bool) -> (entry: Int, step: Int)? {
         var found: (entry: Int, step: Int)?
         var highest = ActionSetClass.conntrack.rawValue
         for entry in start..<end {
-            let (steps, count) = steps(entry)
+            let (steps, count) = steps(entry, inBucket)
             for i in 0..<count where steps[i].setClass.isFinal && steps[i].setClass.rawValue >= highest {
                 found = (entry, i)
                 highest = steps[i].setClass.rawValue

@@ -84,6 +84,8 @@ public final class Translator {
     var stackFloor = 0
     var stackBytes = 0
     var actionSet: [ActionSetEntry] = []
+    /// The buckets that are being run, innermost last.
+    var buckets: [ActionSetEntry] = []
     var actionSetFloor = 0
     var actionSetHasGroup = false
     var frames: [SavedFlow] = []
@@ -208,6 +210,7 @@ extension Translator {
         stackFloor = 0
         stackBytes = 0
         actionSet.removeAll(keepingCapacity: true)
+        buckets.removeAll(keepingCapacity: true)
         actionSetFloor = 0
         actionSetHasGroup = false
         frameCount = 0

@@ -34,7 +34,7 @@ class Case:
 
 
 FEATURES = {'payload': 0.35, 'mpls': 0.3, 'normal': 0.35, 'learn': 0.15, 'groups': 0.35, 'conjunction': 0.25, 'broken': 0.6, 'vlans': 0.5,
-            'patch': 0.15, 'mirror': 0.12, 'events': 0.2, 'standalone': 0.06, 'frags': 0.3}
+            'patch': 0.15, 'mirror': 0.12, 'events': 0.2, 'standalone': 0.06, 'frags': 0.3, 'truncate': 0.4}
 
 
 def generate(seed, frames=100):
@@ -44,6 +44,8 @@ def generate(seed, frames=100):
     case.features = {name for name, share in FEATURES.items() if r.random() < share}
     if 'payload' in case.features:
         case.features.discard('broken')  # rewriting what is not there corrupts the memory of the oracle
+    if 'truncate' in case.features:
+        case.features -= {'mpls', 'vlans'}
     if case.version == 'OpenFlow10':
         case.features.discard('groups')
     pools = Pools(r)
