@@ -45,6 +45,7 @@ extension ActionStep {
         case .controller(let parameters):
             step.op = .controller
             step.number = UInt32(parameters.reason.rawValue)
+            step.setClass = .output
         case .enqueue(let port, let queue):
             step.op = .enqueue
             step.number = port.rawValue

@@ -15,6 +15,8 @@ extension Translator {
         for i in 0..<count where !actionSetHasGroup {
             if steps[i].op == .output {
                 writePlain(Slot.actionSetOutput, UInt64(steps[i].number))
+            } else if steps[i].op == .controller {
+                writePlain(Slot.actionSetOutput, UInt64(PortNumber.controller.rawValue))
             } else if steps[i].op == .group {
                 writePlain(Slot.actionSetOutput, UInt64(PortNumber.unset.rawValue))
                 actionSetHasGroup = true
