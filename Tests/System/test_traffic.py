@@ -24,9 +24,13 @@ class TrafficTest(SwitchTest):
         for target in (V4['b'], V6['b']):
             self.reach('a', target)
             with self.subTest(target=target):
+                before = self.lab.packets('a', 'e0', 'tx'), self.lab.packets('b', 'e0', 'rx')
                 report = self.lab.iperf('a', 'b', target, 2, '-u -b 20M -l 1000')['sum']
                 self.assertGreater(report['packets'], 1000)
-                self.assertLess(report['lost_packets'], report['packets'] * 0.01)
+                # Counted at the devices: what the receiving program is too slow for is not the switch's.
+                sent, received = self.lab.packets('a', 'e0', 'tx') - before[0], self.lab.packets('b', 'e0', 'rx') - before[1]
+                self.assertLess(sent - received, sent * 0.01)
+                self.assertLess(report['lost_packets'], report['packets'] * 0.5)
 
     def test_many_connections_at_once(self):
         self.reach('a', V4['b'])
