@@ -35,6 +35,14 @@ public struct Balance: Sendable, Equatable {
 
     public var dropped: UInt64 { drops.values.reduce(0, &+) }
     public var isEven: Bool { received &+ injected &+ copies == sent &+ dropped }
+
+    /// What a port received and sent, and what it was to send and dropped.
+    mutating func add(_ port: Port) {
+        let transmitted = port.transmitted
+        received &+= port.received.packets
+        sent &+= transmitted.packets
+        drops.merge(transmitted.drops, uniquingKeysWith: &+)
+    }
 }
 
 extension Switch {
@@ -69,32 +77,26 @@ extension Switch {
 
     /// The balance now. While traffic runs it is even only up to what is under way.
     public var balance: Balance {
-        var sum = Balance()
-        sum.drops = workerDrops
+        var sum = detached
+        sum.drops.merge(workerDrops, uniquingKeysWith: &+)
         for worker in workers {
             sum.injected &+= worker.counters[.injected]
             sum.copies &+= worker.counters[.copies]
         }
         for port in ports.values.map(\.port) + sources + sinks {
-            let received = port.received
-            let sent = port.transmitted
-            sum.received &+= received.packets
-            sum.sent &+= sent.packets
-            sum.drops.merge(sent.drops, uniquingKeysWith: &+)
+            sum.add(port)
         }
         return sum
     }
 
     /// All megaflows of all workers, with statistics of this moment.
     public func megaflows() -> [MegaflowDescription] {
-        let found = Mutex<[MegaflowDescription]>([])
+        // Slice by slice, joined here: a worker must not move an array of all that it has.
+        let found = Mutex<[[MegaflowDescription]]>([])
         onEveryWorker { worker, done in
-            worker.describe { flows in
-                found.withLock { $0 += flows }
-                done()
-            }
+            worker.describe(take: { flows in found.withLock { $0.append(flows) } }, done: done)
         }
-        return found.withLock { $0 }
+        return found.withLock { $0 }.flatMap { $0 }
     }
 
     /// Empties all caches, their statistics paid out.

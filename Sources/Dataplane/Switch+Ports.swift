@@ -60,6 +60,7 @@ extension Switch {
             if let transmitter = worker.transmitterOwners[index.rawValue] { port.retire(transmitter) }
             worker.setTransmitter(nil, for: index)
         }
+        detached.add(port)
         port.close()
     }
 
@@ -75,7 +76,8 @@ extension Switch {
         let status = attached.port.status
         try? model.setPort(attached.index) { (port: inout PortState) throws(StateError) in
             port.linkUp = status.linkUp
-            port.mtu = status.mtu
+            // The loopback device has one more than an IP packet can have.
+            port.mtu = min(status.mtu, 65535)
             if status.hardwareAddress != 0 { port.hardwareAddress = status.hardwareAddress }
         }
     }

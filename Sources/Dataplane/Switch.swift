@@ -49,6 +49,8 @@ public final class Switch {
     /// Files that feed ports or stand in for them (`weft-replay`).
     var sources: [Port] = []
     var sinks: [Port] = []
+    /// What ports that are gone have done.
+    var detached = Balance()
     var isRunning = false
     var nextUpkeep: UInt64 = 0
     /// Rules whose time was up, the last 1,024.
@@ -100,10 +102,15 @@ public final class Switch {
         isRunning = true
     }
 
-    /// Stops the workers and closes all ports.
-    public func stop() {
+    /// Ends the workers' threads; ports, caches and counters stay, and `start` goes on with them.
+    public func pause() {
         for worker in workers { worker.stop() }
         isRunning = false
+    }
+
+    /// Stops the workers and closes all ports.
+    public func stop() {
+        pause()
         for port in ports.values.map(\.port) + sources + sinks { port.close() }
         ports.removeAll()
         sources.removeAll()

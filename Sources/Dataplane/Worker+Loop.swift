@@ -11,6 +11,7 @@ import Synchronization
 extension Worker {
     /// Starts the thread. False if the system has no more threads to give.
     public func start() -> Bool {
+        stopping.store(false, ordering: .relaxed)
         let context = Unmanaged.passRetained(self)
         let failure = pthread_create(
             &thread, nil,
@@ -43,7 +44,7 @@ extension Worker {
         weft_name_thread("weft-worker-\(number)")
         if let core { _ = weft_pin_to_core(Int32(core)) }
         serve()
-        mailbox.run()
+        runMailbox()
     }
 
     @inline(never)
@@ -70,7 +71,7 @@ extension Worker {
         var moved = 0
         for i in 0..<polled.count {
             let count = polled[i]._withUnsafeGuaranteedRef {
-                $0.receive(cache.burst.packets, limit: burstSize, pool: &pool)
+                $0.receive(cache.burst.packets, limit: burstSize, pool: &pool.pointee)
             }
             guard count > 0 else { continue }
             moved &+= count
@@ -151,10 +152,11 @@ extension Worker {
             descriptors.append(pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0))
         }
         var wait = milliseconds
-        for receiver in receivers where !receiver.isFinished {
+        // A port that is switched off would stay readable: nobody takes what waits there.
+        for receiver in receivers where !receiver.counters.adminDown && !receiver.isFinished {
             if let descriptor = receiver.pollDescriptor {
                 descriptors.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
-            } else {
+            } else if receiver.mustBeAsked {
                 wait = 1
             }
         }

@@ -34,11 +34,11 @@ extension Worker {
     }
 
     private func transmitSegments(of frame: Packet, _ transmitter: Unmanaged<PortTransmitter>) {
-        switch Offload.segment(frame, pool: &pool, into: segmentFrames, capacity: Self.segmentCapacity) {
+        switch Offload.segment(frame, pool: &pool.pointee, into: segmentFrames, capacity: Self.segmentCapacity) {
         case .refused(let reason): count(reason, 1)
         case .made(let made):
             transmitter._withUnsafeGuaranteedRef { $0.transmit(segmentFrames, made) }
-            for i in 0..<made { pool.free(segmentFrames[i]) }
+            for i in 0..<made { pool.pointee.free(segmentFrames[i]) }
             counters.add(.copies, UInt64(made) - 1)
         }
     }

@@ -9,14 +9,16 @@ import Ports
 // What other threads ask of a worker. Everything here runs on the worker's thread, by way of `post`, or before it starts.
 
 extension Worker {
-    /// Before the thread runs: what was posted.
-    func runMailbox() { mailbox.run() }
+    /// While the thread does not run: what was posted, and what that posted in turn.
+    func runMailbox() {
+        while mailbox.hasWork { mailbox.run() }
+    }
 
     /// A round without a thread. Out of line, so that the thread's own copy of a round stays the only one that matters.
     @inline(never)
     func roundByHand() -> Int { round(weft_cycles()) }
 
-    var buffersInUse: Int { pool.inUse }
+    var buffersInUse: Int { pool.pointee.inUse }
 
     func attach(_ receiver: PortReceiver, to port: PortIndex) {
         receiver.portIndex = port
@@ -52,8 +54,10 @@ extension Worker {
         cache.prepare(0, isExtended: kind == .extended)
         cache.burst.packets[0] = packet
         let now = clock.milliseconds
+        var isTranslated = false
         reader.enter()._withUnsafeGuaranteedRef { state in
-            guard let bridge = state.bridges[bridge] else { return }
+            guard bridge < state.bridges.count, let bridge = state.bridges[bridge] else { return }
+            isTranslated = true
             translator.translate(
                 actions: actions, key: UnsafeRawPointer(words).assumingMemoryBound(to: FlowKey.self),
                 packetLength: frame.count, packet: packet, state: state, bridge: bridge, inPort: inPort, now: now,
@@ -61,13 +65,13 @@ extension Worker {
             cache.install(0, translator.translation, now: now) { state.stationSeen($0, now: $1) }
         }
         reader.leave()
-        execute(1)
+        if isTranslated { execute(1) } else { discard(packet, .translationFailed) }
         cache.endBurst()
         flush()
     }
 
     private func take(_ frame: [UInt8], port: PortIndex) -> Packet? {
-        guard let packet = pool.take(frame.count) else {
+        guard let packet = pool.pointee.take(frame.count) else {
             count(.noBuffer, 1)
             return nil
         }
@@ -117,21 +121,19 @@ extension Worker {
         publishCacheStatistics()
     }
 
+    /// Hands the megaflows to `take`, a slice at a time; `done` at the end.
     func describe(
-        from start: Int = 0, _ found: [MegaflowDescription] = [],
-        done: @escaping @Sendable ([MegaflowDescription]) -> Void
+        from start: Int = 0, take: @escaping @Sendable ([MegaflowDescription]) -> Void,
+        done: @escaping @Sendable () -> Void
     ) {
         let slice = 512
-        var all = found
-        for var flow in cache.describe(start..<start + slice) {
-            flow.worker = number
-            all.append(flow)
-        }
-        let result = all
+        var flows = cache.describe(start..<start + slice)
+        for i in flows.indices { flows[i].worker = number }
+        take(flows)
         if start + slice >= cache.settleEnd {
-            done(result)
+            done()
         } else {
-            post { self.describe(from: start + slice, result, done: done) }
+            post { self.describe(from: start + slice, take: take, done: done) }
         }
     }
 }

@@ -14,7 +14,7 @@ extension Worker {
     /// The frame ends here.
     func discard(_ packet: Packet, _ reason: DropReason) {
         count(reason, 1)
-        pool.free(packet)
+        pool.pointee.free(packet)
     }
 
     func count(_ reason: DropReason, _ frames: Int) {
@@ -35,7 +35,7 @@ extension Worker {
         } else {
             transmitter._withUnsafeGuaranteedRef { $0.transmit(frames, batch.count) }
         }
-        for i in 0..<batch.count { pool.free(frames[i]) }
+        for i in 0..<batch.count { pool.pointee.free(frames[i]) }
     }
 
     /// End of a round: everything goes out.

@@ -27,7 +27,8 @@ public final class Worker: @unchecked Sendable {
     let effects: TranslationEffects
     let burstSize: Int
 
-    var pool: PacketPool
+    /// Behind a pointer: while a program runs with it, a batch that is full is sent and its buffers go back to it.
+    let pool: UnsafeMutablePointer<PacketPool>
     var cache: FlowCache
     let outputs: OutputBatches
     /// What `outputs` calls back with: the worker's address.
@@ -64,7 +65,8 @@ public final class Worker: @unchecked Sendable {
         self.reader = reader
         self.burstSize = min(max(1, burstSize), FlowCacheLimits.maximumBurst)
         effects = TranslationEffects(learnQueue: model.learnQueue, counters: model.counters)
-        pool = PacketPool()
+        pool = .allocate(capacity: 1)
+        pool.initialize(to: PacketPool())
         self.cache = FlowCache(cache, counters: model.counters, changes: model.changes)
         segmentFrames = .allocate(capacity: Self.segmentCapacity)
         transmitters = .allocate(capacity: OutputBatches.maximumPorts)
@@ -86,6 +88,8 @@ public final class Worker: @unchecked Sendable {
 
     deinit {
         polled.deallocate()
+        pool.deinitialize(count: 1)
+        pool.deallocate()
         segmentFrames.deallocate()
         transmitters.deallocate()
         selfReference.deallocate()

@@ -66,9 +66,9 @@ public final class WorkerCounters: @unchecked Sendable {
         return (8 + UInt64(latencyClass % 8)) << UInt64(exponent - 3)
     }
 
-    /// `pmd/clear`. Called on the worker.
+    /// `pmd/clear`. Called on the worker. What the balance of all frames needs stays.
     func clear() {
-        words.update(repeating: 0, count: Word.allCases.count)
-        latencies.update(repeating: 0, count: Self.latencyClasses)
+        for word in Word.allCases where word != .copies && word != .injected { set(word, 0) }
+        for i in 0..<Self.latencyClasses { weft_atomic_store(latencies + i, 0) }
     }
 }

@@ -20,8 +20,9 @@ public struct PacketPool: ~Copyable {
     /// Stacks of free buffers: the last freed is the next taken, it is still in the first-level cache.
     @usableFromInline let small: UnsafeMutablePointer<Packet>
     @usableFromInline let large: UnsafeMutablePointer<Packet>
-    @usableFromInline var smallCount: Int
-    @usableFromInline var largeCount: Int
+    /// Free buffers, small and large. Behind a pointer, as all that changes: a full output batch gives buffers back in
+    /// the middle of a program that takes some, through a path of its own.
+    @usableFromInline let counts: UnsafeMutablePointer<Int>
     public let smallTotal: Int
     public let largeTotal: Int
 
@@ -37,8 +38,9 @@ public struct PacketPool: ~Copyable {
         self.memory = memory
         small = .allocate(capacity: smallTotal)
         large = .allocate(capacity: largeTotal)
-        smallCount = smallTotal
-        largeCount = largeTotal
+        counts = .allocate(capacity: 8)
+        counts[0] = smallTotal
+        counts[1] = largeTotal
         var at = memory
         for i in 0..<smallTotal {
             small[smallTotal - 1 - i] = at.assumingMemoryBound(to: PacketHeader.self)
@@ -54,6 +56,7 @@ public struct PacketPool: ~Copyable {
         munmap(memory, byteCount)
         small.deallocate()
         large.deallocate()
+        counts.deallocate()
     }
 
     private static func map(_ size: Int) -> UnsafeMutableRawPointer? {
@@ -63,7 +66,10 @@ public struct PacketPool: ~Copyable {
     }
 
     /// Buffers in use, of both sizes: 0 when no frame is under way.
-    @inlinable public var inUse: Int { smallTotal &- smallCount &+ largeTotal &- largeCount }
+    @inlinable public var inUse: Int { smallTotal &- counts[0] &+ largeTotal &- counts[1] }
+
+    /// Free buffers of a packet's size.
+    @inlinable public func available(like packet: Packet) -> Int { counts[packet.pointee.sizeClass == 0 ? 0 : 1] }
 
     /// A buffer for a frame of `length` bytes, its `data` behind the headroom and `length` set; nil if none is left or
     /// `length` is beyond 64 KiB. Only offsets, offloads, queue and mark are reset.
@@ -71,15 +77,15 @@ public struct PacketPool: ~Copyable {
         let packet: Packet
         let size: Int
         if length <= Self.smallSize &- Self.headerSize &- Self.headroom {
-            guard smallCount > 0 else { return nil }
-            smallCount &-= 1
-            packet = small[smallCount]
+            guard counts[0] > 0 else { return nil }
+            counts[0] &-= 1
+            packet = small[counts[0]]
             size = Self.smallSize
             packet.pointee.sizeClass = 0
         } else {
-            guard largeCount > 0, length <= Self.largeSize &- Self.headerSize &- Self.headroom else { return nil }
-            largeCount &-= 1
-            packet = large[largeCount]
+            guard counts[1] > 0, length <= Self.largeSize &- Self.headerSize &- Self.headroom else { return nil }
+            counts[1] &-= 1
+            packet = large[counts[1]]
             size = Self.largeSize
             packet.pointee.sizeClass = 1
         }
@@ -94,11 +100,11 @@ public struct PacketPool: ~Copyable {
 
     @inlinable @inline(__always) public mutating func free(_ packet: Packet) {
         if packet.pointee.sizeClass == 0 {
-            small[smallCount] = packet
-            smallCount &+= 1
+            small[counts[0]] = packet
+            counts[0] &+= 1
         } else {
-            large[largeCount] = packet
-            largeCount &+= 1
+            large[counts[1]] = packet
+            counts[1] &+= 1
         }
     }
 

@@ -41,6 +41,10 @@ open class PortReceiver: @unchecked Sendable {
     /// May change while the port is open: ask again before each sleep.
     open var pollDescriptor: Int32? { nil }
 
+    /// Without a descriptor: whether frames may come all the same, so that a worker must not sleep for long. False while
+    /// the device is gone.
+    open var mustBeAsked: Bool { false }
+
     /// True if there will never be another frame, as at the end of a file.
     open var isFinished: Bool { false }
 

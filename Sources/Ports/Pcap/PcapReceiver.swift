@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Memory
+import Synchronization
 
 /// Replays one queue of a capture file from memory. The benchmark path: for each frame a buffer from the pool, two or
 /// more 32-byte moves, four stores.
@@ -17,7 +18,10 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
     private var sent: UInt64 = 0
     private var position = 0
     /// Frames still to be received at the most.
-    var remaining = Int.max
+    var remaining = Int.max {
+        didSet { if remaining == 0 { atEnd.store(true, ordering: .releasing) } }
+    }
+    private let atEnd: Atomic<Bool>
 
     init(frames: PcapFrames, queue: Int, loop: Bool, rate: UInt64) {
         self.frames = frames
@@ -28,15 +32,19 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
         index = UnsafePointer(entries.baseAddress ?? UnsafeMutablePointer(bitPattern: 8).unsafelyUnwrapped)
         self.loop = loop
         self.rate = rate
+        atEnd = Atomic(entries.isEmpty)
         super.init()
     }
 
-    override public var isFinished: Bool {
-        remaining == 0 || (position == frameCount && (!loop || frameCount == 0))
-    }
+    /// Asked by any thread while the worker reads on.
+    override public var isFinished: Bool { atEnd.load(ordering: .acquiring) }
+    override public var mustBeAsked: Bool { true }
 
     /// Back to the first frame.
-    public func rewind() { position = 0 }
+    public func rewind() {
+        position = 0
+        atEnd.store(frameCount == 0 || remaining == 0, ordering: .releasing)
+    }
 
     override public func receiveFrames(
         _ batch: UnsafeMutablePointer<Packet>, limit: Int, pool: inout PacketPool
@@ -59,6 +67,7 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
         if taken != filled { counters.drop(.noBuffer, taken &- filled) }
         sent &+= UInt64(truncatingIfNeeded: taken)
         if remaining != Int.max { remaining &-= taken }
+        if position == frameCount, !loop, taken > 0 { atEnd.store(true, ordering: .releasing) }
         return filled
     }
 
