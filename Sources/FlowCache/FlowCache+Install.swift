@@ -85,7 +85,11 @@ extension FlowCache {
     ) -> UInt32? {
         guard let tupleNumber = tuple(of: translation) else { return nil }
         if flowCount >= flowLimit { evict(stations) }
-        guard let flow = allocateRecord(), let block = blocks.intern(translation) else { return nil }
+        guard let flow = allocateRecord() else { return nil }
+        guard let block = blocks.intern(translation) else {
+            freeRecord(flow)
+            return nil
+        }
         let key = UnsafePointer(burst.key(i))
         let tuple = tuples + Int(tupleNumber)
         let hash = tuple.pointee.hash(key)

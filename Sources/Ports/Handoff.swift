@@ -15,17 +15,23 @@ final class Handoff<Value: AnyObject & Sendable>: Sendable {
     private let slot = Mutex<Value?>(nil)
     private let kept = Mutex(Kept())
 
-    /// Control thread: the worker will use `value` from its next burst on.
+    /// Control thread: the worker will use `value` from its next burst on. What was offered before and never taken is let
+    /// go at once, so that offers to a queue that nobody uses do not pile up.
     func offer(_ value: Value?) {
         collect()
-        kept.withLock { kept in
-            if let latest = kept.latest { kept.older.append(latest) }
-            kept.latest = value
-        }
-        slot.withLock { slot in
+        let untaken = slot.withLock { slot -> Value? in
+            let isUntaken = changed.load(ordering: .acquiring)
+            let latest = kept.withLock { kept in
+                let latest = kept.latest
+                if !isUntaken, let latest { kept.older.append(latest) }
+                kept.latest = value
+                return latest
+            }
             slot = value
             changed.store(true, ordering: .releasing)
+            return isUntaken ? latest : nil
         }
+        _ = untaken
     }
 
     /// Control thread: lets go of what the worker no longer uses.

@@ -61,9 +61,9 @@ extension SwitchCommands {
         return capture
     }
 
-    /// Takes captures off their ports that have all they wanted. Called now and then.
+    /// Takes captures off their ports that have all they wanted, and ends those whose port is gone. Called now and then.
     public func endFinishedCaptures() {
-        for (index, capture) in captures where capture.isFinished {
+        for (index, capture) in captures where capture.isFinished || device.ports[index] == nil {
             if capture.hasFailed { configured.log.error("capture into \(capture.path) ended: it cannot be written") }
             stopCapture(index)
         }
