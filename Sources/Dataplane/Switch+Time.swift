@@ -15,9 +15,10 @@ extension Switch {
         refreshPorts()
     }
 
-    /// Makes the rules that packets have asked for.
+    /// Makes the rules that packets have asked for, but not for ever: packets may ask faster than rules are made, and what
+    /// is left is made at the next tick.
     public func drainRequests() {
-        while model.applyLearned(now: clock.milliseconds) > 0 {}
+        for _ in 0..<4 where !model.learnQueue.isEmpty { model.applyLearned(now: clock.milliseconds) }
     }
 
     /// Credits rules, groups and stations with all that packets have done up to now. Afterwards `model.counters` is exact.
