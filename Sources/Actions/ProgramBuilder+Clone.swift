@@ -18,21 +18,6 @@ extension ProgramBuilder {
         }
     }
 
-    /// Bytes by which the ops since `start` make a frame longer, or, if negative, shorter.
-    public func growth(from start: Int) -> Int {
-        var growth = 0
-        var index = start
-        while let step = step(at: index) {
-            switch step.op {
-            case .pushVLAN, .pushMPLS: growth += 4
-            case .popVLAN, .popMPLS: growth -= 4
-            default: break
-            }
-            index = step.next
-        }
-        return growth
-    }
-
     private func step(at index: Int) -> ProgramStep? {
         words.withUnsafeBufferPointer { words in
             words.baseAddress.flatMap { ProgramStep($0, count: words.count, at: index) }

@@ -45,7 +45,8 @@ extension ActionStep {
         case .controller(let parameters):
             step.op = .controller
             step.number = UInt32(parameters.reason.rawValue)
-            step.setClass = .output
+            // Without particulars it is `output:CONTROLLER`.
+            if parameters.isPlain { step.setClass = .output }
         case .enqueue(let port, let queue):
             step.op = .enqueue
             step.number = port.rawValue
@@ -131,6 +132,13 @@ extension ActionStep {
         default: step.op = .nothing
         }
         return step
+    }
+}
+
+extension ControllerParameters {
+    /// Nothing but, perhaps, a length.
+    fileprivate var isPlain: Bool {
+        reason == .action && controllerID == 0 && userdata.isEmpty && !pause && meterID == nil
     }
 }
 

@@ -14,6 +14,8 @@ public final class ActionCode: @unchecked Sendable {
     let children: [ActionCode]
     let steps: UnsafeMutablePointer<ActionStep>
     let count: Int
+    /// Has an `output` with a length.
+    let truncates: Bool
 
     public init(_ actions: [Action]) {
         self.actions = actions
@@ -24,6 +26,9 @@ public final class ActionCode: @unchecked Sendable {
             (steps + i).initialize(to: ActionStep(action, &children))
         }
         self.children = children
+        truncates = actions.contains {
+            if case .outputTruncated = $0 { true } else { false }
+        }
     }
 
     deinit { steps.deallocate() }

@@ -13,10 +13,9 @@ extension Translator {
         let (steps, count) = code._withUnsafeGuaranteedRef { ($0.steps, $0.count) }
         // The field `actset_output` has the port of the set's output action, as long as there is no group.
         for i in 0..<count where !actionSetHasGroup {
-            if steps[i].op == .output {
-                writePlain(Slot.actionSetOutput, UInt64(steps[i].number))
-            } else if steps[i].op == .controller {
-                writePlain(Slot.actionSetOutput, UInt64(PortNumber.controller.rawValue))
+            if steps[i].setClass == .output {
+                let port = steps[i].op == .output ? steps[i].number : PortNumber.controller.rawValue
+                writePlain(Slot.actionSetOutput, UInt64(port))
             } else if steps[i].op == .group {
                 writePlain(Slot.actionSetOutput, UInt64(PortNumber.unset.rawValue))
                 actionSetHasGroup = true
@@ -31,69 +30,73 @@ extension Translator {
         actionSetHasGroup = false
     }
 
-    /// Runs the action set and empties it.
+    /// Runs the action set and empties it. A table that is resubmitted to from here writes into a new set, which is never run.
     func runActionSet() {
         guard actionSet.count > actionSetFloor else { return }
-        let floor = actionSetFloor
-        let end = actionSet.count
-        // A table that is resubmitted to from here writes into a new set, behind this one.
-        actionSetFloor = end
+        let start = runningSets.count
+        for i in actionSetFloor..<actionSet.count { runningSets.append(actionSet[i]) }
+        actionSet.removeLast(actionSet.count - actionSetFloor)
         if !hasExited, failure == nil {
             trace { $0.beginActionSet() }
-            runSet(from: floor, to: end)
+            let ownIsLast = isLast
+            isLast = true
+            runSet(from: start, to: runningSets.count)
+            isLast = ownIsLast
             trace { $0.endRule() }
         }
-        actionSetFloor = floor
-        actionSet.removeLast(actionSet.count - floor)
+        runningSets.removeLast(runningSets.count - start)
     }
 
-    /// Runs a bucket, which is an action set too, but not a part of the packet's: what tables that are resubmitted to from
-    /// here write or clear is that one.
+    /// Runs a bucket, which is an action set too.
     func runAsSet(_ code: Unmanaged<ActionCode>) {
-        let start = buckets.count
-        buckets.append(ActionSetEntry(code: code))
+        let start = runningSets.count
+        runningSets.append(ActionSetEntry(code: code))
         runSet(from: start, to: start + 1, inBucket: true)
-        buckets.removeLast(buckets.count - start)
+        runningSets.removeLast()
     }
 
     private func runSet(from start: Int, to end: Int, inBucket: Bool = false) {
-        guard let last = finalAction(start, end, inBucket) else {
+        guard let last = finalAction(start, end) else {
             note(.actionSetWithoutOutput)
             return trace { $0.action("drop") }
         }
+        let setIsLast = isLast
+        defer { isLast = setIsLast }
+        isLast = false
         for slot in 0..<ActionSetClass.slotCount {
             var found: (entry: Int, step: Int)?
             for entry in start..<end {
-                let (steps, count) = steps(entry, inBucket)
+                let (steps, count) = steps(entry)
                 for i in 0..<count where Int(steps[i].setClass.rawValue) == slot { found = (entry, i) }
             }
             if let found, !runStep(found.entry, found.step, inBucket) { return }
         }
         for entry in start..<end {
-            let (steps, count) = steps(entry, inBucket)
+            let (steps, count) = steps(entry)
             for i in 0..<count where steps[i].setClass == .set { if !runStep(entry, i, inBucket) { return } }
         }
+        isLast = setIsLast
         _ = runStep(last.entry, last.step, inBucket)
     }
 
-    private func steps(_ entry: Int, _ inBucket: Bool) -> (UnsafeMutablePointer<ActionStep>, Int) {
-        (inBucket ? buckets[entry] : actionSet[entry]).code._withUnsafeGuaranteedRef { ($0.steps, $0.count) }
+    private func steps(_ entry: Int) -> (UnsafeMutablePointer<ActionStep>, Int) {
+        runningSets[entry].code._withUnsafeGuaranteedRef { ($0.steps, $0.count) }
     }
 
     /// False if nothing more is to be run.
     private func runStep(_ entry: Int, _ i: Int, _ inBucket: Bool) -> Bool {
         if hasExited || failure != nil { return false }
-        let code = (inBucket ? buckets[entry] : actionSet[entry]).code
+        let code = runningSets[entry].code
         trace { $0.action(code.takeUnretainedValue().actions[i]) }
-        return run(steps(entry, inBucket).0 + i, code, i, inBucket: inBucket) == .next
+        return run(steps(entry).0 + i, code, i, inBucket: inBucket) == .next
     }
 
     /// Without one of these at its end, a set does nothing.
-    private func finalAction(_ start: Int, _ end: Int, _ inBucket: Bool) -> (entry: Int, step: Int)? {
+    private func finalAction(_ start: Int, _ end: Int) -> (entry: Int, step: Int)? {
         var found: (entry: Int, step: Int)?
         var highest = ActionSetClass.conntrack.rawValue
         for entry in start..<end {
-            let (steps, count) = steps(entry, inBucket)
+            let (steps, count) = steps(entry)
             for i in 0..<count where steps[i].setClass.isFinal && steps[i].setClass.rawValue >= highest {
                 found = (entry, i)
                 highest = steps[i].setClass.rawValue

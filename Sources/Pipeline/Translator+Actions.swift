@@ -11,9 +11,12 @@ extension Translator {
             note(.ruleDrop)
             trace { $0.action("drop") }
         }
+        let listIsLast = isLast
+        defer { isLast = listIsLast }
         for i in 0..<count {
             if hasExited || failure != nil { return }
             trace { $0.action(code.takeUnretainedValue().actions[i]) }
+            isLast = listIsLast && i + 1 == count && actionSet.count == actionSetFloor
             if run(steps + i, code, i, inBucket: inBucket) == .endsList { return }
         }
     }

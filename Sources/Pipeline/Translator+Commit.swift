@@ -38,6 +38,7 @@ extension Translator {
     private static var addressBits: UInt64 { ~0xffff }
 
     func commit() {
+        committedHeaders = headers
         guard isPending else { return }
         isPending = false
         let start = translation.program.words.count
@@ -181,9 +182,10 @@ extension Translator {
                 dstMask: UInt16(truncatingIfNeeded: bits))
         case 1 where isIPv4, 58 where !isIPv4:
             compare(4, 0xff_00ff_0000)
-            let bits = settle(4, 0xff << 32, 0xff << 16) >> 16
-            guard bits != 0 else { return }
-            let value = flow[4] >> 16 & bits
+            guard settle(4, 0xff << 32, 0xff << 16) != 0 else { return }
+            // Both are written even if one changes, also where a later fragment has something else.
+            let bits: UInt64 = 0xff_00ff
+            let value = see(4, bits << 16) >> 16
             translation.program.setICMP(
                 ipProtocol: ipProtocol, type: UInt8(truncatingIfNeeded: value >> 16),
                 typeMask: UInt8(truncatingIfNeeded: bits >> 16), code: UInt8(truncatingIfNeeded: value),
@@ -252,6 +254,8 @@ extension Translator {
     }
 
     private func commitMetadata() {
+        // Both are zero in what ports receive, so this is no loss: see `trimMask`.
+        compare(Slot.pktMark.word, ~0)
         let queue = settle(Slot.skbPriority.word, 0xffff_ffff)
         if queue != 0 {
             let value = UInt32(truncatingIfNeeded: flow[Slot.skbPriority.word])

@@ -18,7 +18,12 @@ extension Translator {
         switch group._withUnsafeGuaranteedRef({ $0.kind }) {
         case .all, .indirect:
             if buckets == 0 { note(.groupWithoutLiveBucket) }
-            for i in 0..<buckets { runBucket(group, i) }
+            let ownIsLast = isLast
+            for i in 0..<buckets {
+                isLast = ownIsLast && i + 1 == buckets
+                runBucket(group, i)
+            }
+            isLast = ownIsLast
             credit(group, bucket: nil)
         case .select: runChosen(group, choose(group))
         case .fastFailover: runChosen(group, (0..<buckets).first { isLive(group, $0, 0) })

@@ -77,6 +77,11 @@ extension Translator {
     }
 }
 
+extension Translator {
+    /// Tags and labels of the flow. Nothing is read by it: where this is compared, they are equal or have been read.
+    var headers: Int { Self.tags(flow).count + LabelStack(flow).count(etherType: etherType) }
+}
+
 // MARK: - MPLS
 
 /// The label stack entries of a flow, outermost first, three at most.

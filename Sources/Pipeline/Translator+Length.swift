@@ -10,17 +10,22 @@ extension Translator {
         commit()
         save()
         let sets = enterSets(copying: true)
+        let headers = committedHeaders
         let start = translation.program.beginCheckLength(threshold: step.pointee.number)
+        let ownIsLast = isLast
         runBody(step, code, rest, isLarger: true)
         let exited = hasExited
         restart()
+        committedHeaders = headers
         hasExited = hadExited
         translation.program.otherwiseCheckLength(start)
         runBody(step, code, rest, isLarger: false)
         translation.program.endCheckLength(start)
+        isLast = ownIsLast
         hasExited = exited
         leaveSets(sets)
         restart()
+        committedHeaders = headers
         frameCount -= 1
         return .endsList
     }
@@ -34,6 +39,7 @@ extension Translator {
         for i in rest..<count {
             if hasExited || failure != nil { break }
             trace { $0.action(code.takeUnretainedValue().actions[i]) }
+            isLast = i + 1 == count && actionSet.count == actionSetFloor
             if run(steps + i, code, i, inBucket: false) == .endsList { break }
         }
         if failure == nil { runActionSet() }

@@ -44,6 +44,9 @@ extension Translator {
 
     private func mirror(_ port: PortIndex, _ selected: UInt64) {
         guard selected & ~mirrored != 0 else { return }
+        let ownIsLast = isLast
+        isLast = false
+        defer { isLast = ownIsLast }
         let tags = internalTags()
         let vlans = vlans(of: port)
         guard admits(port, vlans, tags.outer.vid) else { return }

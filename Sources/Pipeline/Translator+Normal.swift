@@ -59,18 +59,24 @@ extension Translator {
         sendNormal(tags, to: port, vlans(of: target))
     }
 
+    /// To every member of the VLAN: first those that want the frame as it is, since tags are written once then.
     func floodVLAN(_ tags: InternalTags, from input: PortIndex) {
+        let own = Self.tags(flow)
         let count = bridge._withUnsafeGuaranteedRef { $0.portOrder.count }
         var sent = false
-        for i in 0..<count {
-            guard let index = bridge._withUnsafeGuaranteedRef({ i < $0.portOrder.count ? $0.portOrder[i] : nil }),
-                index != input, let port = port(index), !port.noFlood
-            else { continue }
-            let vlans = vlans(of: index)
-            if vlans.limitsCustomers { _ = see(5, 0xffff_0000_0000) }
-            guard includes(index, vlans, tags), !isMirrorOutput(index) else { continue }
-            sent = true
-            sendNormal(tags, to: port, vlans)
+        for round in 0..<2 {
+            for i in 0..<count {
+                guard let index = bridge._withUnsafeGuaranteedRef({ i < $0.portOrder.count ? $0.portOrder[i] : nil }),
+                    index != input, let port = port(index), !port.noFlood
+                else { continue }
+                let vlans = vlans(of: index)
+                if vlans.limitsCustomers { _ = see(5, 0xffff_0000_0000) }
+                guard includes(index, vlans, tags), !isMirrorOutput(index) else { continue }
+                let isAsItIs = wireTags(outward(tags, vlans), vlans.priorityTags) == own
+                guard isAsItIs == (round == 0) else { continue }
+                sent = true
+                sendNormal(tags, to: port, vlans)
+            }
         }
         if !sent { note(.noOutput) }
     }

@@ -9,10 +9,7 @@ extension Translator {
     func output(to number: PortNumber) {
         switch number {
         case .inPort: send(to: inPortNumber)
-        case .table: visit(table: 0, inPort: inPortNumber)
-        case .normal: normal()
-        case .flood: flood(everywhere: false)
-        case .all: flood(everywhere: true)
+        case .table, .normal, .flood, .all: outputNotLast(number)
         case .controller: controller(reason: UInt32(ControllerParameters.Reason.action.rawValue))
         case .none: note(.noOutput)
         case inPortNumber:
@@ -20,6 +17,18 @@ extension Translator {
             trace { $0.detail("skipping output to input port") }
         default: send(to: number)
         }
+    }
+
+    /// Those behind which translation does not know that it is at its end.
+    private func outputNotLast(_ number: PortNumber) {
+        let ownIsLast = isLast
+        isLast = false
+        switch number {
+        case .table: visit(table: 0, inPort: inPortNumber)
+        case .normal: normal()
+        default: flood(everywhere: number == .all)
+        }
+        isLast = ownIsLast
     }
 
     /// `output:reg`; numbers are those of 16 bits.
@@ -45,7 +54,9 @@ extension Translator {
             note(.noOutput)
             return trace { $0.error("output_trunc does not support this port") }
         }
-        send(to: port, truncatedTo: length)
+        truncation = length
+        truncationHeaders = committedHeaders
+        send(to: port)
     }
 
     func enqueue(to number: PortNumber, queue: UInt32) {
@@ -70,7 +81,7 @@ extension Translator {
         send(to: port)
     }
 
-    func send(to port: PortFacts, truncatedTo length: UInt32 = 0) {
+    func send(to port: PortFacts) {
         guard !port.noForward else {
             note(.portForwardDisabled)
             return trace { $0.detail("OFPPC_NO_FWD set, skipping output") }
@@ -86,14 +97,15 @@ extension Translator {
         if port.isPatch {
             enterPeer(of: port)
         } else {
-            let start = translation.program.words.count
             commit()
-            if length != 0 {
-                // The length counts for the frame as it was before what is pushed or popped now.
-                let grown = Int(length) + translation.program.growth(from: start)
-                translation.program.truncateNextOutput(to: UInt32(max(grown, 14)))
-            } else if mirrorSnapLength != 0, mirrorSnapLength < 0xffff {
+            if mirrorSnapLength != 0, mirrorSnapLength < 0xffff {
                 translation.program.truncateNextOutput(to: UInt32(mirrorSnapLength))
+                truncation = 0
+            } else if truncation != 0 {
+                // The length counts for the frame with the tags and labels that it had when it was asked for.
+                let grown = Int(truncation) + 4 * (headers - truncationHeaders)
+                translation.program.truncateNextOutput(to: UInt32(max(grown, 14)))
+                truncation = 0
             }
             translation.program.output(port.index)
             mirrorEgress(port.index)

@@ -66,19 +66,35 @@ extension Translator {
     /// Whether the packet has lost something that the flow has as received, of unknown value.
     private func mustClone() -> Bool {
         var lost: UInt64 = 0
-        for word in 0..<FlowKey.packetWords { lost |= fresh[word] & ~baseFresh[word] & ~mask[word] }
+        for word in 0..<FlowKey.packetWords {
+            // Tags that were written have been read, and so have labels.
+            let unread =
+                switch word {
+                case 0, 4: ~mask[word] & ~0xffff
+                case 5: ~mask[word] & 0xffff_ffff
+                case 14: 0 as UInt64
+                case 15: ~mask[word] & 0xffff_ffff
+                default: ~mask[word]
+                }
+            lost |= fresh[word] & ~baseFresh[word] & unread
+        }
         lost |= fresh[Slot.pktMark.word] & ~baseFresh[Slot.pktMark.word] & ~mask[Slot.pktMark.word]
         return lost != 0
     }
 
     /// `clone(...)`.
     func clone(_ code: Unmanaged<ActionCode>) {
+        // What can be told from the length of the frame has to see it as it will be.
+        let isApart = !isLast && code._withUnsafeGuaranteedRef { $0.truncates }
+        if isApart { commit() }
+        let own = (truncation, truncationHeaders, committedHeaders)
         save()
-        let own = enterSets(copying: true)
+        let sets = enterSets(copying: true)
         run(code, inBucket: false)
         runActionSet()
-        leaveSets(own)
+        leaveSets(sets)
         restore()
+        if isApart { (truncation, truncationHeaders, committedHeaders) = own }
     }
 
     /// Stack and action set of whoever is not inside the copy.

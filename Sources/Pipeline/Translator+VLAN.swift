@@ -49,17 +49,16 @@ extension Translator {
 
     private func trunks(_ port: PortIndex, _ vlans: PortVLANs, _ vid: UInt16) -> Bool {
         switch vlans.mode {
-        case .access: false
-        case .dot1qTunnel: true
-        // A native VLAN is carried whether or not `trunks` names it.
-        case .nativeTagged where vid == vlans.tag, .nativeUntagged where vid == vlans.tag: true
-        // Untagged packets of this port are in the native VLAN, so it has no other VLAN 0.
-        case .nativeTagged where vid == 0, .nativeUntagged where vid == 0: false
-        default:
-            state._withUnsafeGuaranteedRef { state in
-                guard let trunks = state.ports[Int(port.rawValue)]?.trunks else { return true }
-                return trunks.contains(vid)
-            }
+        case .access: return false
+        case .dot1qTunnel: return true
+        case .nativeTagged, .nativeUntagged:
+            // The native VLAN is carried whether or not `trunks` names it; what has no VLAN is in it.
+            if vlans.tag != 0, vid == vlans.tag || vid == 0 { return vid != 0 }
+        case .trunk: break
+        }
+        return state._withUnsafeGuaranteedRef { state in
+            guard let trunks = state.ports[Int(port.rawValue)]?.trunks else { return true }
+            return trunks.contains(vid)
         }
     }
 
@@ -141,21 +140,22 @@ extension Translator {
         return result
     }
 
-    /// Writes tags into the flow. A tag without VID and priority is left out, unless the port wants it.
+    /// Tags as they stand in a frame. One without VID and priority is left out, unless the port wants it.
+    func wireTags(_ tags: InternalTags, _ priorityTags: PortState.PriorityTags) -> TagPair {
+        TagPair(
+            outer: Self.wireTag(tags.outer, priorityTags), inner: Self.wireTag(tags.inner, priorityTags))
+    }
+
+    /// Writes tags into the flow.
     func store(_ tags: InternalTags, _ priorityTags: PortState.PriorityTags) {
-        let own = Self.tags(flow)
-        let wanted = TagPair(
-            outer: Self.wireTag(tags.outer, priorityTags, own.outer),
-            inner: Self.wireTag(tags.inner, priorityTags, own.inner))
-        guard wanted != own else { return }
+        let wanted = wireTags(tags, priorityTags)
+        guard wanted != Self.tags(flow) else { return }
         touchTags()
         Self.store(wanted, flow)
         isPending = true
     }
 
-    private static func wireTag(_ tag: InternalTags.Tag, _ priorityTags: PortState.PriorityTags, _ own: UInt32)
-        -> UInt32
-    {
+    private static func wireTag(_ tag: InternalTags.Tag, _ priorityTags: PortState.PriorityTags) -> UInt32 {
         let tci = tag.vid | tag.pcp
         // The TPID of a tag that is not there does not count.
         guard tci != 0 || priorityTags == .always && tag.tpid != 0 else { return 0 }

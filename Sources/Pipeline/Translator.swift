@@ -71,6 +71,8 @@ public final class Translator {
     // Limits and ends.
     var depth = 0
     var resubmits = 0
+    /// Nothing comes after the action that is being run, not even the action set.
+    var isLast = true
     /// `exit` was met: no list of actions goes on.
     var hasExited = false
     /// The whole packet is to be dropped (`Limit.isFatal`), or the present packet of a bucket or bridge.
@@ -84,15 +86,23 @@ public final class Translator {
     var stackFloor = 0
     var stackBytes = 0
     var actionSet: [ActionSetEntry] = []
-    /// The buckets that are being run, innermost last.
-    var buckets: [ActionSetEntry] = []
     var actionSetFloor = 0
+    /// Sets and buckets that are being run, innermost last.
+    var runningSets: [ActionSetEntry] = []
     var actionSetHasGroup = false
     var frames: [SavedFlow] = []
     var frameCount = 0
     var hasClones = false
     /// The packet was MPLS when received, and what is below the labels is unknown.
     var innerIsUnknown = false
+
+    /// `output` with a length: bytes for the next frame that goes out, 0 for all. As in Open vSwitch it stays if the output
+    /// that it was for does not come about.
+    var truncation: UInt32 = 0
+    /// Tags and labels that the frame had then.
+    var truncationHeaders = 0
+    /// Tags and labels that it had when flow and base were last made equal.
+    var committedHeaders = 0
 
     /// Mirrors that got this packet as it is now.
     var mirrored: UInt64 = 0
@@ -123,6 +133,7 @@ public final class Translator {
         effects = noEffects
         stack.reserveCapacity(64)
         actionSet.reserveCapacity(64)
+        runningSets.reserveCapacity(64)
         translation.credits.reserveCapacity(64)
     }
 
@@ -201,6 +212,7 @@ extension Translator {
         table = 0
         depth = 0
         resubmits = 0
+        isLast = true
         hasExited = false
         failure = nil
         firstReason = nil
@@ -210,13 +222,15 @@ extension Translator {
         stackFloor = 0
         stackBytes = 0
         actionSet.removeAll(keepingCapacity: true)
-        buckets.removeAll(keepingCapacity: true)
         actionSetFloor = 0
         actionSetHasGroup = false
+        runningSets.removeAll(keepingCapacity: true)
         frameCount = 0
         hasClones = false
         innerIsUnknown = false
         poppedLabels = 0
+        truncation = 0
+        committedHeaders = headers
         mirrored = 0
         mirrorSnapLength = 0
     }
