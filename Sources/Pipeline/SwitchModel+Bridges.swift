@@ -59,6 +59,9 @@ extension SwitchModel {
         for case let table? in bridge.tables { table.forEachRule { counters.append($0.counter) } }
         for group in bridge.groups.values { counters += [group.counter] + group.buckets.map(\.counter) }
         counters += bridge.mirrors.map(\.counter)
+        for case let port? in ports.map({ state.port($0) }) {
+            counters += [port.receiveCounter, port.transmitCounter].compactMap { $0 }
+        }
         change(.everything) { state in
             for index in ports { state.ports[Int(index.rawValue)] = nil }
             state.bridges[number] = nil

@@ -39,6 +39,11 @@ extension SwitchModel {
         try configure(&port)
         try check(port, sameAs: made)
         port.index = takePortIndex()
+        if case .patch = request.kind {
+            // Without any left, what passes goes uncounted.
+            port.receiveCounter = counters.allocate(now: 0)
+            port.transmitCounter = counters.allocate(now: 0)
+        }
         let ready = port
         if case .patch(let peer) = request.kind { patchPeers[port.index] = peer }
         change(.ports) { state in
@@ -61,6 +66,7 @@ extension SwitchModel {
         }
         state.bridges[port.bridge]?.stations.flush(port: index, includingStatic: true)
         forgetPort(index)
+        for case let counter? in [port.receiveCounter, port.transmitCounter] { counters.release(counter) }
         resolvePeers()
     }
 

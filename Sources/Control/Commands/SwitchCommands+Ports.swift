@@ -127,9 +127,10 @@ extension SwitchCommands {
         }
         .map { port in
             let attached = device.ports[port.index]?.port
+            // Nothing is attached to a patch port; translation counts what passes through it.
             return Row(
-                port: port, received: attached?.received ?? PortStatistics(),
-                transmitted: attached?.transmitted ?? PortStatistics())
+                port: port, received: attached?.received ?? passed(port.receiveCounter),
+                transmitted: attached?.transmitted ?? passed(port.transmitCounter))
         }
         return CommandResult(
             text: {
@@ -151,6 +152,14 @@ extension SwitchCommands {
                         ]
                     })
             })
+    }
+
+    private func passed(_ counter: CounterHandle?) -> PortStatistics {
+        var statistics = PortStatistics()
+        guard let value = counter.map({ model.counters.value($0) }) else { return statistics }
+        statistics.packets = value.packets
+        statistics.bytes = value.bytes
+        return statistics
     }
 
     private static func describe(_ statistics: PortStatistics) -> String {
