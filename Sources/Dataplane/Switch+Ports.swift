@@ -138,6 +138,9 @@ extension Switch {
 
     public var receivedFrames: UInt64 { receivedStatistics.packets }
 
+    /// Frames that the workers are through with: all that they caused has been handed to the ports.
+    public var processedFrames: UInt64 { workers.reduce(0) { $0 &+ $1.counters[.packets] } }
+
     /// Nothing will ever be received again: all are files that have been played.
     public var allReceiversFinished: Bool {
         (ports.values.map(\.port) + sources).allSatisfy { $0.receivers.allSatisfy(\.isFinished) }

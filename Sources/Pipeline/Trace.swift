@@ -38,7 +38,7 @@ extension Translator {
         text += "\nFinal flow: \(isUnchanged ? "unchanged" : printer.text(final))\n"
         text += "Megaflow: \(printer.megaflow(key, translation.mask))\n"
         text += "Datapath actions: \(ProgramFormatter.format(translation.program.words, portName: portName))\n"
-        if let reason = translation.dropReason { text += "Packet is dropped: \(reason)\n" }
+        if let reason = translation.dropReason { text += "Packet is dropped: \(reason.name)\n" }
         return text
     }
 

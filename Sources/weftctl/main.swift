@@ -26,6 +26,8 @@ signal(SIGPIPE, SIG_DFL)
 var path = ProcessInfo.processInfo.environment[Control.socketEnvironmentVariable] ?? Control.defaultSocketPath
 var wantsJSON = false
 var arguments = CommandLine.arguments.dropFirst()
+/// What stands before the command but belongs to it: `-O VERSION`, and options such as `--may-exist`.
+var early: [String] = []
 while let argument = arguments.first, argument.hasPrefix("-") {
     arguments.removeFirst()
     if argument == "--help" || argument == "-h" {
@@ -38,6 +40,10 @@ while let argument = arguments.first, argument.hasPrefix("-") {
         path = value
     } else if argument.hasPrefix("--control=") {
         path = String(argument.dropFirst("--control=".count))
+    } else if argument == "-O", let version = arguments.popFirst() {
+        early += [argument, version]
+    } else if (argument.hasPrefix("-O") && argument.count > 2) || CommandCatalogue.hasOption(argument) {
+        early.append(argument)
     } else {
         finish(.init(status: .wrongUsage, error: "unknown or incomplete option \(argument)\n\(usage)"))
     }
@@ -48,4 +54,4 @@ guard let command = arguments.popFirst() else {
 let client = CommandLineClient(path: path, wantsJSON: wantsJSON) {
     Array(FileHandle.standardInput.readDataToEndOfFile())
 }
-finish(client.run(command, Array(arguments)))
+finish(client.run(command, early + arguments))

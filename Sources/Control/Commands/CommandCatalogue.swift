@@ -2,6 +2,13 @@
 public enum CommandCatalogue {
     public static let all: [CommandSpec] = bridges + flows + groups + packets + dataplane + configuration + process
 
+    /// Whether some command has this option.
+    public static func hasOption(_ option: String) -> Bool {
+        all.contains { spec in
+            spec.options.contains { $0 == option || ($0.hasSuffix("=") && option.hasPrefix($0)) }
+        }
+    }
+
     public static func spec(_ name: String) -> CommandSpec? { byName[name] }
 
     private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })

@@ -111,20 +111,17 @@ public final class Replay {
     private func wait(until end: UInt64) -> UInt64 {
         var last: UInt64 = 0
         var lastNews = weft_monotonic_nanoseconds()
-        var quiet = 0
         while true {
             let now = weft_monotonic_nanoseconds()
             if now >= end { return now }
             device.drainRequests()
-            let received = device.receivedFrames
-            if received != last {
-                last = received
+            // Workers count a frame when what it caused has been sent.
+            let processed = device.processedFrames
+            if processed != last {
+                last = processed
                 lastNews = now
-                quiet = 0
-            } else if device.allReceiversFinished {
-                quiet += 1
-                // The last burst is flushed in the round that received it, long before.
-                if quiet > 20 { return lastNews }
+            } else if device.allReceiversFinished, processed >= device.receivedFrames {
+                return lastNews
             }
             usleep(UInt32(min((end - now) / 1000 + 1, 250)))
         }

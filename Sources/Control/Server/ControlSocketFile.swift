@@ -44,6 +44,8 @@ public struct ControlSocketFile: Sendable {
             throw fail("path is empty or longer than \(UnixAddress.maximumPathLength) bytes")
         }
         let directory = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        // /run is empty after a restart of the machine. Only this one level is made: a mistyped path stays an error.
+        mkdir(directory, 0o755)
         let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard lock >= 0 else { throw systemError("directory \(directory)") }
         defer { close(lock) }
