@@ -108,20 +108,22 @@ extension Worker {
         counters.set(.masks, UInt64(cache.maskCount))
     }
 
-    /// A bounded piece of housekeeping each millisecond: settling statistics, expiry; each quarter of a second the ranking.
+    /// A bounded piece of housekeeping each millisecond: settling statistics, expiry; each quarter of a second the ranking. A
+    /// worker that slept makes up for the milliseconds that it missed.
     @inline(__always)
     private func upkeep() {
         let cycles = weft_cycles()
         guard cycles >= upkeepDue else { return }
+        let missed = upkeepDue == 0 ? 0 : (cycles &- upkeepDue) / ticksPerMillisecond
         upkeepDue = cycles &+ ticksPerMillisecond
-        housekeeping(cycles)
+        housekeeping(cycles, megaflows: Int(min(64 &* (missed &+ 1), 4096)))
     }
 
     @inline(never)
-    private func housekeeping(_ cycles: UInt64) {
+    private func housekeeping(_ cycles: UInt64, megaflows: Int) {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
-            cache.sweep(64, now: clock.milliseconds) { credit, used in state.stationSeen(credit, now: used) }
+            cache.sweep(megaflows, now: clock.milliseconds) { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
         cache.endBurst()
