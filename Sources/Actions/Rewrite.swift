@@ -64,7 +64,7 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         if pointee.offload.needsChecksum {
             pointee.offload.checksumStart = UInt16(truncatingIfNeeded: Int(pointee.offload.checksumStart) &+ count)
         }
-        if pointee.offload.segmentationType != 0 {
+        if pointee.offload.headerLength != 0 {
             pointee.offload.headerLength = UInt16(truncatingIfNeeded: Int(pointee.offload.headerLength) &+ count)
         }
     }

@@ -46,7 +46,7 @@ public struct PacketHeader {
         public var checksumOffset: UInt16
         /// Payload bytes a segment.
         public var segmentSize: UInt16
-        /// Bytes of all headers.
+        /// Bytes of all headers that each segment repeats; 0 if unknown.
         public var headerLength: UInt16
 
         @inlinable public init() {

@@ -28,10 +28,21 @@ enum VirtioHeader {
         }
         if type != 0 {
             offload.segmentationType = type
-            offload.headerLength = header.loadUnaligned(fromByteOffset: 2, as: UInt16.self) &+ shift
+            offload.headerLength = headerLength(packet, offload)
             offload.segmentSize = header.loadUnaligned(fromByteOffset: 4, as: UInt16.self)
         }
         packet.pointee.offload = offload
+    }
+
+    /// Bytes of headers that each segment will repeat; 0 if the frame does not tell. The `hdr_len` of the sender is no
+    /// answer: it is a hint of how much lies in one piece (section 5.1.6.2), which may be all of the frame.
+    @inline(__always) private static func headerLength(_ packet: Packet, _ offload: PacketHeader.Offload) -> UInt16 {
+        let start = Int(offload.checksumStart)
+        let length = Int(packet.pointee.length)
+        guard offload.needsChecksum, start &+ 20 <= length else { return 0 }
+        let isUDP = offload.checksumOffset == 6
+        let transport = isUDP ? 8 : Int(packet.pointee.data.load(fromByteOffset: start &+ 12, as: UInt8.self) >> 4) &* 4
+        return UInt16(truncatingIfNeeded: min(start &+ transport, length))
     }
 
     /// Writes the header for the packet to ten bytes at `header`.
