@@ -151,11 +151,11 @@ extension Translator {
         forgetMetadata(inPort: peer.number)
         trace { $0.beginBridge(other.takeUnretainedValue().name) }
         creditPatch(port.index, peer.index)
-        if peer.noReceive {
-            note(.portReceiveDisabled)
-        } else {
+        if mayReceive(peer) {
             visit(table: 0, inPort: peer.number)
             runActionSet()
+        } else {
+            note(.portReceiveDisabled)
         }
         trace { $0.endBridge() }
         if own.0.toOpaque() != other.toOpaque() { mirrored = own.1 }

@@ -53,6 +53,12 @@ extension Translator {
         return port(index)
     }
 
+    /// Whether a port takes the packet. `no-receive` spares frames of the spanning tree (OpenFlow 1.0, 5.2.1).
+    func mayReceive(_ port: PortFacts) -> Bool {
+        if !port.noReceive { return true }
+        return see(.ethType) == UInt64(EtherType.notEthernetII) && see(1, ~0xffff) >> 16 == 0x0180_c200_0000
+    }
+
     /// Whether a port passes for working: `watch_port`, `bundle`.
     func isLive(_ number: PortNumber) -> Bool {
         guard let index = portIndex(number) else { return false }

@@ -246,7 +246,7 @@ extension Translator {
         let found = findRule(in: 0, inPort: number)
         if let port, isMirrorOutput(port.index) {
             note(.mirrorOutputPort)
-        } else if let port, port.noReceive {
+        } else if let port, !mayReceive(port) {
             note(.portReceiveDisabled)
         } else {
             mirrorIngress()
