@@ -1,7 +1,7 @@
 import Base
 
 extension ActionChecker {
-    func checkConntrack(_ parameters: ConntrackParameters) throws(FlowSyntaxError) -> ConntrackParameters {
+    mutating func checkConntrack(_ parameters: ConntrackParameters) throws(FlowSyntaxError) -> ConntrackParameters {
         let type = match.key.effectiveEthType
         let isIP = type == 0x0800 || type == 0x86dd
         if !isIP { try refuse("ct needs ip or ipv6 in the match") }

@@ -12,6 +12,8 @@ struct ActionChecker {
     /// What an action set will meet is unknown, so inside of `write_actions` consistency is not asked for.
     var asksForConsistency = true
     var column = 1
+    /// Columns of the actions that are still to be looked at.
+    private var upcoming: ArraySlice<Int> = []
     var result: [Action] = []
     /// What is printed was checked when it came in: nothing is refused then. Nor is anything in a bucket or in
     /// packet-out, where the packet is not known beforehand.
@@ -35,11 +37,18 @@ struct ActionChecker {
 
     var version: OpenFlowVersion { context.version }
 
+    /// `positions` are the columns of the actions, those inside of an action behind it; without them, errors name the
+    /// column of what encloses the list.
     mutating func check(_ actions: [Action], at positions: [Int]) throws(FlowSyntaxError) -> [Action] {
+        upcoming = positions[...]
+        return try check(actions)
+    }
+
+    private mutating func check(_ actions: [Action]) throws(FlowSyntaxError) -> [Action] {
         result = []
         result.reserveCapacity(actions.count)
-        for (i, action) in actions.enumerated() {
-            if i < positions.count { column = positions[i] }
+        for action in actions {
+            if let position = upcoming.popFirst() { column = position }
             try check(action)
             if !remembers { match = Match() }
         }
@@ -47,10 +56,12 @@ struct ActionChecker {
     }
 
     /// A nested list meets the same packet, and what it does to it is not seen behind it.
-    func nested(_ actions: [Action], isActionSet: Bool = false) throws(FlowSyntaxError) -> [Action] {
+    mutating func nested(_ actions: [Action], isActionSet: Bool = false) throws(FlowSyntaxError) -> [Action] {
         var inner = self
         if isActionSet { inner.asksForConsistency = false }
-        return try inner.check(actions, at: [])
+        let checked = try inner.check(actions)
+        upcoming = inner.upcoming
+        return checked
     }
 
     func fail(_ message: String) -> FlowSyntaxError { FlowSyntaxError(at: column, message) }

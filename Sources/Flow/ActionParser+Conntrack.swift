@@ -1,7 +1,7 @@
 import Base
 
 extension ActionParser {
-    func parseConntrack(_ text: Text) throws(FlowSyntaxError) -> ConntrackParameters {
+    mutating func parseConntrack(_ text: Text) throws(FlowSyntaxError) -> ConntrackParameters {
         var rest = text
         var result = ConntrackParameters()
         var forceText: Text?

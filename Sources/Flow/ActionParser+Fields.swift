@@ -3,7 +3,7 @@ import Base
 extension ActionParser {
     /// `value->field`: both sides.
     private func arrow(_ text: Text) throws(FlowSyntaxError) -> (Text, Text) {
-        guard let at = text.firstIndex(of: "->") else { throw FlowSyntaxError(text, "\(text.string): missing `->'") }
+        guard let at = text.firstIndex(of: "->") else { throw FlowSyntaxError(text, "\(text.echoed): missing `->'") }
         let destination = text.dropFirst(at + 2)
         if destination.isEmpty { throw FlowSyntaxError(destination, "missing field name following `->'") }
         return (text.prefix(at), destination)
@@ -12,12 +12,12 @@ extension ActionParser {
     func parseSetField(_ text: Text) throws(FlowSyntaxError) -> Action {
         let (valueText, name) = try arrow(text)
         guard let field = MatchField.byName.find(name) else {
-            throw FlowSyntaxError(name, "\(name.string) is not a valid OXM field name")
+            throw FlowSyntaxError(name, "\(name.echoed) is not a valid OXM field name")
         }
-        guard field.isWritable else { throw FlowSyntaxError(name, "\(name.string) is read-only") }
+        guard field.isWritable else { throw FlowSyntaxError(name, "\(name.echoed) is read-only") }
         let parsed = try field.parse(valueText, context)
         if let layout = field.layout, parsed.value & ~layout.stored != 0 {
-            throw FlowSyntaxError(valueText, "\(valueText.string) is not a valid value for field \(name.string)")
+            throw FlowSyntaxError(valueText, "\(valueText.echoed) is not a valid value for field \(name.echoed)")
         }
         // The value keeps the bits outside of the mask until the version is looked at: OpenFlow 1.0 drops the mask only.
         return .setField(field, value: parsed.value, mask: parsed.mask)
@@ -31,7 +31,7 @@ extension ActionParser {
         }
         let value = try valueText.number("value of load", maximum: layout.wireMask)
         guard value <= FieldLayout.ones(subfield.width) else {
-            throw FlowSyntaxError(valueText, "value \(valueText.string) does not fit into \(subfield.width) bits")
+            throw FlowSyntaxError(valueText, "value \(valueText.echoed) does not fit into \(subfield.width) bits")
         }
         return .load(value: value, subfield)
     }
@@ -58,7 +58,7 @@ extension ActionParser {
             throw FlowSyntaxError(text, "unknown field \(text.quoted)")
         }
         guard case .tunMetadata = field else {
-            throw FlowSyntaxError(text, "\(text.string) cannot be deleted: expected a tun_metadata field")
+            throw FlowSyntaxError(text, "\(text.echoed) cannot be deleted: expected a tun_metadata field")
         }
         return .deleteField(field)
     }
@@ -68,21 +68,21 @@ extension ActionParser {
         let type = try item.value.uint16("Ethernet type")
         guard type == 0x8100 || type == 0x88a8 else {
             throw FlowSyntaxError(
-                item.value, "\(item.value.string): not a valid VLAN ethertype: expected 0x8100 or 0x88a8")
+                item.value, "\(item.value.echoed): not a valid VLAN ethertype: expected 0x8100 or 0x88a8")
         }
         return .pushVLAN(type)
     }
 
     func parseEthernet(_ text: Text) throws(FlowSyntaxError) -> UInt64 {
         guard let address = text.ethernetAddress() else {
-            throw FlowSyntaxError(text, "\(text.string): invalid MAC address")
+            throw FlowSyntaxError(text, "\(text.echoed): invalid MAC address")
         }
         return address
     }
 
     func parseIPv4(_ text: Text) throws(FlowSyntaxError) -> UInt32 {
         guard let address = text.ipv4Address() else {
-            throw FlowSyntaxError(text, "\(text.string): invalid IP address")
+            throw FlowSyntaxError(text, "\(text.echoed): invalid IP address")
         }
         return address
     }

@@ -38,7 +38,7 @@ extension ActionParser {
 
     private func parseResultDestination(_ text: Text) throws(FlowSyntaxError) -> Subfield {
         let subfield = try Subfield.parse(text)
-        guard subfield.field.isWritable else { throw FlowSyntaxError(text, "\(text.string) is read-only") }
+        guard subfield.field.isWritable else { throw FlowSyntaxError(text, "\(text.echoed) is read-only") }
         guard subfield.width == 1 else {
             throw FlowSyntaxError(text, "result_dst in 'learn' action must be a single bit")
         }
@@ -52,7 +52,7 @@ extension ActionParser {
         do {
             destination = try Subfield.parse(item.key)
         } catch {
-            throw FlowSyntaxError(item.key, "unknown keyword \(item.key.string) in learn: \(error.message)")
+            throw FlowSyntaxError(item.key, "unknown keyword \(item.key.echoed) in learn: \(error.message)")
         }
         if item.value.isEmpty { return .match(.field(destination), destination) }
         var rest = item.value
@@ -60,7 +60,7 @@ extension ActionParser {
             guard source.width == destination.width else {
                 throw FlowSyntaxError(
                     item.value,
-                    "bit widths of \(item.key.string) (\(destination.width)) and \(item.value.string) (\(source.width)) differ"
+                    "bit widths of \(item.key.echoed) (\(destination.width)) and \(item.value.echoed) (\(source.width)) differ"
                 )
             }
             return .match(.field(source), destination)
@@ -69,7 +69,7 @@ extension ActionParser {
         if destination.isWhole {
             value = try destination.field.parseExact(item.value, context)
         } else {
-            value = try item.value.number("value of \(item.key.string)", maximum: FieldLayout.ones(destination.width))
+            value = try item.value.number("value of \(item.key.echoed)", maximum: FieldLayout.ones(destination.width))
         }
         return .match(.immediate(value), destination)
     }

@@ -72,7 +72,7 @@ extension ActionParser {
         case .none: return
         case .conntrack:
             guard let destination else {
-                throw FlowSyntaxError(item.key, "ct action doesn't support nested action \(item.key.string)")
+                throw FlowSyntaxError(item.key, "ct action doesn't support nested action \(item.key.echoed)")
             }
             if !destination.isConntrackOnly {
                 throw FlowSyntaxError(item.key, "ct action doesn't support nested modification of \(destination.name)")
@@ -80,7 +80,7 @@ extension ActionParser {
         case .writeActions:
             // OpenFlow 1.0 has no action sets: what is in this one will not matter.
             if !action.isAllowedInActionSet, context.version > .openFlow10 {
-                throw FlowSyntaxError(item.key, "\(item.key.string) is not allowed in an action set (write_actions)")
+                throw FlowSyntaxError(item.key, "\(item.key.echoed) is not allowed in an action set (write_actions)")
             }
         case .clone:
             if case .meter = action { throw FlowSyntaxError(item.key, "clone doesn't support nested action meter") }

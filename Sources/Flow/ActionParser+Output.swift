@@ -6,7 +6,7 @@ extension ActionParser {
         if let port = try Ports.lookUp(text, context) { return ActionParser.output(to: port) }
         var rest = text
         guard let subfield = try? Subfield.take(&rest), rest.isEmpty else {
-            throw FlowSyntaxError(text, "\(text.string): output to unknown port")
+            throw FlowSyntaxError(text, "\(text.echoed): output to unknown port")
         }
         return .outputRegister(subfield)
     }
@@ -19,7 +19,7 @@ extension ActionParser {
             if item.key.equals("port") {
                 let number = try Ports.parse(item.value, context)
                 guard number < .max || number == .local || number == .inPort else {
-                    throw FlowSyntaxError(item.value, "output to unsupported truncate port \(item.value.string)")
+                    throw FlowSyntaxError(item.value, "output to unsupported truncate port \(item.value.echoed)")
                 }
                 port = number
             } else if item.key.equals("max_len") {
@@ -95,7 +95,7 @@ extension ActionParser {
         }
         if parts.count > 2, !parts[2].isEmpty {
             guard parts[2].equals("ct") else {
-                throw FlowSyntaxError(parts[2], "\(parts[2].string): unknown parameter: expected ct")
+                throw FlowSyntaxError(parts[2], "\(parts[2].echoed): unknown parameter: expected ct")
             }
             conntrack = true
         }

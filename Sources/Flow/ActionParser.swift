@@ -48,8 +48,12 @@ struct ActionParser {
 
     let context: FlowContext
     private(set) var actions: [Action] = []
-    /// Column of each action, for errors that are found later.
+    /// Column of each action of this list, for errors that are found later.
     private(set) var positions: [Int] = []
+    /// The same with the actions inside of `clone` and its like, each list behind the action that it belongs to: the order
+    /// in which `ActionChecker` meets them.
+    private(set) var deepPositions: [Int] = []
+    private var innerPositions: [Int] = []
     private var depth = 0
     private var drop: Text?
 
@@ -70,10 +74,11 @@ struct ActionParser {
         try parseList(text, allowsInstructions: false, in: .none)
     }
 
-    func nested(_ text: Text, in enclosure: Enclosure) throws(FlowSyntaxError) -> [Action] {
+    mutating func nested(_ text: Text, in enclosure: Enclosure) throws(FlowSyntaxError) -> [Action] {
         guard depth < ActionParser.maximumDepth else { throw FlowSyntaxError(text, "actions are nested too deeply") }
         var parser = ActionParser(context, depth: depth + 1)
         try parser.parseList(text, allowsInstructions: false, in: enclosure)
+        innerPositions += parser.deepPositions
         return parser.actions
     }
 
@@ -89,9 +94,14 @@ struct ActionParser {
             } else if let port = try Ports.lookUp(item.key, context) {
                 actions.append(ActionParser.output(to: port))
             } else {
-                throw FlowSyntaxError(item.key, "unknown action \(item.key.string)")
+                throw FlowSyntaxError(item.key, "unknown action \(item.key.echoed)")
             }
-            while positions.count < actions.count { positions.append(item.key.column) }
+            while positions.count < actions.count {
+                positions.append(item.key.column)
+                deepPositions.append(item.key.column)
+            }
+            deepPositions += innerPositions
+            innerPositions.removeAll()
             if count < actions.count {
                 try verify(
                     actions[count], after: count > 0 ? actions[count - 1] : nil, item, allowsInstructions, enclosure)
@@ -143,7 +153,7 @@ struct ActionParser {
         case .conntrackClear: actions.append(.conntrackClear)
         case .nat: throw FlowSyntaxError(item.key, "cannot have a nat action outside of ct")
         case .sample: actions.append(.sample(try parseSample(value)))
-        case .unsupported: throw FlowSyntaxError(item.key, "action \(item.key.string) is not one that Weft has")
+        case .unsupported: throw FlowSyntaxError(item.key, "action \(item.key.echoed) is not one that Weft has")
         default: actions.append(try parseFieldAction(word, item))
         }
     }
@@ -174,7 +184,7 @@ struct ActionParser {
         case .ipTOS:
             let tos = try value.uint8("TOS")
             if tos & 3 != 0 {
-                throw FlowSyntaxError(value, "\(value.string): not a valid TOS: expected a multiple of 4")
+                throw FlowSyntaxError(value, "\(value.echoed): not a valid TOS: expected a multiple of 4")
             }
             return .setIPDSCP(tos)
         case .ipECN: return .setIPECN(UInt8(try value.number("ECN", maximum: 3)))

@@ -36,7 +36,7 @@ extension MatchField {
             }
             let flag: UInt128 = 1 << UInt128(bit)
             if result.mask & flag != 0 {
-                throw FlowSyntaxError(word, "\(word.string): each flag of \(name) can be given only once")
+                throw FlowSyntaxError(word, "\(word.echoed): each flag of \(name) can be given only once")
             }
             result.mask |= flag
             if sign == UInt8(ascii: "+") { result.value |= flag }
@@ -64,7 +64,7 @@ extension MatchField {
 
     private func unknownFlag(_ text: Text, _ names: [StaticString], _ count: Int) -> FlowSyntaxError {
         let known = names.prefix(min(count, 9)).map { "\($0)" }.joined(separator: ", ")
-        return FlowSyntaxError(text, "\(text.string): unknown flag of \(name): expected \(known)")
+        return FlowSyntaxError(text, "\(text.echoed): unknown flag of \(name): expected \(known)")
     }
 }
 

@@ -68,7 +68,7 @@ extension MatchField {
         case .value(let value) where value <= layout.wireMask: return value
         case .value(let value) where text[0] == UInt8(ascii: "-") && layout.byteCount == 8: return value
         case .value, .tooLarge:
-            throw FlowSyntaxError(text, "\(text.string): \(what) too large for \(layout.byteCount)-byte field \(name)")
+            throw FlowSyntaxError(text, "\(text.echoed): \(what) too large for \(layout.byteCount)-byte field \(name)")
         case .malformed:
             throw FlowSyntaxError(text, "expected a number as \(what) of \(name), found \(text.quoted)")
         }
@@ -80,11 +80,11 @@ extension MatchField {
         let mask = slash == text.count ? 0xffff_ffff_ffff : maskText.ethernetAddress()
         guard let value = text.prefix(slash).ethernetAddress() else {
             throw FlowSyntaxError(
-                text, "\(text.string): invalid Ethernet address: expected six hexadecimal bytes like 00:11:22:33:44:55")
+                text, "\(text.echoed): invalid Ethernet address: expected six hexadecimal bytes like 00:11:22:33:44:55")
         }
         guard let mask else {
             throw FlowSyntaxError(
-                maskText, "\(maskText.string): invalid mask of an Ethernet address: expected six hexadecimal bytes")
+                maskText, "\(maskText.echoed): invalid mask of an Ethernet address: expected six hexadecimal bytes")
         }
         return FieldValue(value: UInt128(value), mask: UInt128(mask))
     }
@@ -94,13 +94,13 @@ extension MatchField {
         let maskText = text.dropFirst(slash + 1)
         guard let value = text.prefix(slash).ipv4Address() else {
             throw FlowSyntaxError(
-                text, "\(text.string): invalid IPv4 address: expected a form like 10.0.0.1 or 10.0.0.0/8")
+                text, "\(text.echoed): invalid IPv4 address: expected a form like 10.0.0.1 or 10.0.0.0/8")
         }
         if slash == text.count { return FieldValue(value: UInt128(value), mask: 0xffff_ffff) }
         if let mask = maskText.ipv4Address() { return FieldValue(value: UInt128(value), mask: UInt128(mask)) }
         guard let bits = maskText.decimal32(), bits <= 32 else {
             throw FlowSyntaxError(
-                maskText, "\(maskText.string): invalid IPv4 mask: expected 0 to 32 or a form like 255.255.0.0")
+                maskText, "\(maskText.echoed): invalid IPv4 mask: expected 0 to 32 or a form like 255.255.0.0")
         }
         return FieldValue(value: UInt128(value), mask: FieldLayout.ones(32) & ~FieldLayout.ones(32 - Int(bits)))
     }
@@ -110,14 +110,14 @@ extension MatchField {
         let maskText = text.dropFirst(slash + 1)
         guard let value = text.prefix(slash).ipv6Address() else {
             throw FlowSyntaxError(
-                text, "\(text.string): invalid IPv6 address: expected a form like 2001:db8::1 or 2001:db8::/32")
+                text, "\(text.echoed): invalid IPv6 address: expected a form like 2001:db8::1 or 2001:db8::/32")
         }
         if slash == text.count { return FieldValue(value: value, mask: ~0) }
         if let bits = maskText.decimal32(), bits <= 128 {
             return FieldValue(value: value, mask: ~FieldLayout.ones(128 - Int(bits)))
         }
         guard let mask = maskText.ipv6Address() else {
-            throw FlowSyntaxError(maskText, "\(maskText.string): invalid IPv6 mask: expected 0 to 128 or an address")
+            throw FlowSyntaxError(maskText, "\(maskText.echoed): invalid IPv6 mask: expected 0 to 128 or an address")
         }
         return FieldValue(value: value, mask: mask)
     }
@@ -130,7 +130,7 @@ extension MatchField {
         if text.equalsFolded("later") { return FieldValue(value: 3, mask: 0xff) }
         if text.equalsFolded("not_later") { return FieldValue(value: 0, mask: 0xfe) }
         throw FlowSyntaxError(
-            text, "\(text.string): unknown fragment type: expected no, yes, first, later or not_later")
+            text, "\(text.echoed): unknown fragment type: expected no, yes, first, later or not_later")
     }
 
     private func parsePacketType(_ text: Text) throws(FlowSyntaxError) -> FieldValue {

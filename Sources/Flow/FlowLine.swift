@@ -57,7 +57,7 @@ struct FlowLine {
             } else if let word = FlowWord.byName.find(item.key) {
                 if case .actions = word, takesActions {
                     guard item.delimiter == UInt8(ascii: "=") else {
-                        throw FlowSyntaxError(item.key.tail, "expected = behind \(item.key.string)")
+                        throw FlowSyntaxError(item.key.tail, "expected = behind \(item.key.echoed)")
                     }
                     actions = text.dropFirst(item.key.end + 1 - text.start)
                     break
@@ -66,7 +66,7 @@ struct FlowLine {
             } else if item.key.firstIndex(of: UInt8(ascii: "[")) != nil {
                 try setSubfield(item)
             } else {
-                throw FlowSyntaxError(item.key, "unknown keyword \(item.key.string): expected a field or a flow option")
+                throw FlowSyntaxError(item.key, "unknown keyword \(item.key.echoed): expected a field or a flow option")
             }
         }
         try finish(text, actions)
@@ -97,7 +97,7 @@ struct FlowLine {
         if item.value.isEmpty {
             guard field.format == .decimal || field.format == .hexadecimal, item.delimiter == 0, field.layout != nil
             else {
-                throw FlowSyntaxError(item.key.tail, "expected a value for \(item.key.string)")
+                throw FlowSyntaxError(item.key.tail, "expected a value for \(item.key.echoed)")
             }
             parsed = FieldValue(value: 0, mask: 0)
         } else if field == .packetType, item.delimiter == UInt8(ascii: "(") {
@@ -118,7 +118,7 @@ struct FlowLine {
             }
             if field == .ipv6Label, parsed.value & parsed.mask > 0xfffff {
                 throw FlowSyntaxError(
-                    item.value, "\(item.value.string): a flow label has 20 bits: expected at most 0xfffff")
+                    item.value, "\(item.value.echoed): a flow label has 20 bits: expected at most 0xfffff")
             }
             restrict(field, parsed)
         }
@@ -143,9 +143,9 @@ struct FlowLine {
         guard let layout = subfield.field.layout else {
             throw FlowSyntaxError(item.key, "\(subfield.field.name) is not mapped to an option")
         }
-        let value = try item.value.number("value of \(item.key.string)", maximum: layout.wireMask)
+        let value = try item.value.number("value of \(item.key.echoed)", maximum: layout.wireMask)
         guard value <= FieldLayout.ones(subfield.width) else {
-            throw FlowSyntaxError(item.value, "\(item.value.string) does not fit into \(subfield.width) bits")
+            throw FlowSyntaxError(item.value, "\(item.value.echoed) does not fit into \(subfield.width) bits")
         }
         let old = flow.match.value(of: subfield.field)
         let shift = UInt128(subfield.offset)
@@ -180,13 +180,13 @@ struct FlowLine {
                 default: .openFlow10
                 }
             if context.version < needed {
-                throw FlowSyntaxError(item.key, "\(item.key.string) needs \(needed.name) or later")
+                throw FlowSyntaxError(item.key, "\(item.key.echoed) needs \(needed.name) or later")
             }
             return
         case .ignored: return
         default: break
         }
-        if item.value.isEmpty { throw FlowSyntaxError(item.key.tail, "field \(item.key.string) missing value") }
+        if item.value.isEmpty { throw FlowSyntaxError(item.key.tail, "field \(item.key.echoed) missing value") }
         switch word {
         case .table:
             let table = try item.value.uint8("table")
@@ -203,7 +203,7 @@ struct FlowLine {
     }
 
     private func unexpected(_ item: KeyValue) -> FlowSyntaxError {
-        FlowSyntaxError(item.key, "unknown keyword \(item.key.string): this command does not take it")
+        FlowSyntaxError(item.key, "unknown keyword \(item.key.echoed): this command does not take it")
     }
 
     private mutating func setCookie(_ item: KeyValue) throws(FlowSyntaxError) {
@@ -216,7 +216,7 @@ struct FlowLine {
             guard takesActions else {
                 throw FlowSyntaxError(
                     item.value,
-                    "cannot set a cookie here: to match one, give a mask as in cookie=\(item.value.string)/-1")
+                    "cannot set a cookie here: to match one, give a mask as in cookie=\(item.value.echoed)/-1")
             }
             flow.cookie = try item.value.uint64("cookie")
         }
@@ -224,15 +224,38 @@ struct FlowLine {
 
     // MARK: The end of the line
 
+    /// The last word of a line that says something about a place of the key. Only errors ask, so that lines without one
+    /// cost nothing.
+    private static func word(of slot: Slot, in text: Text) -> Text? {
+        var rest = text
+        var found: Text?
+        while let item = rest.nextKeyValue() {
+            let name = item.key.firstIndex(of: UInt8(ascii: "[")).map { item.key.prefix($0) } ?? item.key
+            if let field = MatchField.byName.find(name) ?? MatchField.bySubfieldName.find(name) {
+                if field.layout?.slot == slot { found = item.key }
+            } else if let word = FlowWord.byName.find(name) {
+                if case .actions = word { break }
+                if case .packet(_, let proto) = word, slot == .ethType || slot == .nwProto && proto != 0 {
+                    found = item.key
+                }
+            }
+        }
+        return found
+    }
+
     private mutating func finish(_ text: Text, _ actions: Text?) throws(FlowSyntaxError) {
         if let missing = flow.match.fieldWithoutPrerequisite() {
+            let word = FlowLine.word(of: missing.slot, in: text)
             throw FlowSyntaxError(
-                text, "\(missing.field) counts only with \(missing.needs.explanation): expected that in the match")
+                word ?? text,
+                "\(word?.echoed ?? missing.field) counts only with \(missing.needs.explanation): "
+                    + "expected that in the match")
         }
         let tci = flow.match.key[.vlanTCI]
         if context.version >= .openFlow12, tci & 0x1fff != 0, tci & 0x1000 == 0, flow.match.mask[.vlanTCI] & 0xe000 != 0
         {
-            throw FlowSyntaxError(text, "a VLAN priority counts only with a tag: expected bit 12 (0x1000) in vlan_tci")
+            let word = FlowLine.word(of: .vlanTCI, in: text) ?? text
+            throw FlowSyntaxError(word, "a VLAN priority counts only with a tag: expected bit 12 (0x1000) in vlan_tci")
         }
         if isAddition, flow.cookie == nil { flow.cookie = 0 }
         if takesActions {
@@ -240,7 +263,7 @@ struct FlowLine {
             var parser = ActionParser(context)
             try parser.parseInstructions(actions)
             var checker = ActionChecker(flow.match, table: flow.table, context: context)
-            flow.actions = try checker.check(parser.actions, at: parser.positions)
+            flow.actions = try checker.check(parser.actions, at: parser.deepPositions)
             if context.version < .openFlow12 { flow.flags.insert(.resetCounts) }
         }
         flow.match = flow.match.encoded(for: context.version, isPlainOpenFlow10: isPlainOpenFlow10)

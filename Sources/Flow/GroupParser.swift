@@ -104,14 +104,14 @@ private struct GroupLine {
         } else {
             throw FlowSyntaxError(
                 item.key,
-                "unknown keyword \(item.key.string): expected group_id, type, selection_method, fields or bucket")
+                "unknown keyword \(item.key.echoed): expected group_id, type, selection_method, fields or bucket")
         }
     }
 
     /// OpenFlow 1.1 to 1.4 cannot carry these.
     private func needsExtension(_ item: KeyValue) throws(FlowSyntaxError) {
         if context.version > .openFlow10, context.version < .openFlow15 {
-            throw FlowSyntaxError(item.key, "\(item.key.string) needs OpenFlow15")
+            throw FlowSyntaxError(item.key, "\(item.key.echoed) needs OpenFlow15")
         }
     }
 
@@ -218,7 +218,7 @@ private struct GroupLine {
             } else if item.key.equalsFolded("watch_port") {
                 let port = try Ports.parse(item.value, context)
                 guard port < .max || port == .none || port == .controller else {
-                    throw FlowSyntaxError(item.value, "\(item.value.string): invalid watch_port")
+                    throw FlowSyntaxError(item.value, "\(item.value.echoed): invalid watch_port")
                 }
                 bucket.watchPort = port == .none ? nil : port
             } else if item.key.equalsFolded("watch_group") {
@@ -236,7 +236,7 @@ private struct GroupLine {
         guard hasActions else { throw FlowSyntaxError(text, "bucket must specify actions") }
         try checkLiveness(bucket, text)
         var checker = ActionChecker(withoutMatch: context)
-        bucket.actions = try checker.check(parser.actions, at: parser.positions)
+        bucket.actions = try checker.check(parser.actions, at: parser.deepPositions)
         return bucket
     }
 

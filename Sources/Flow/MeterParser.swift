@@ -28,7 +28,7 @@ public struct MeterParser {
 
     private func value(_ name: Text, _ rest: inout Text) throws(FlowSyntaxError) -> Text {
         guard let value = rest.nextWord(separatedBy: MeterParser.separators) else {
-            throw FlowSyntaxError(rest, "field \(name.string) missing value")
+            throw FlowSyntaxError(rest, "field \(name.echoed) missing value")
         }
         return value
     }
@@ -45,7 +45,7 @@ public struct MeterParser {
                 result.id = try id(try value(name, &rest))
             } else {
                 throw FlowSyntaxError(
-                    name, "unknown keyword \(name.string): expected meter, kbps, pktps, burst, stats or bands")
+                    name, "unknown keyword \(name.echoed): expected meter, kbps, pktps, burst, stats or bands")
             }
         }
         guard idIsSet else { throw FlowSyntaxError(text, "must specify a meter: expected meter=NUMBER") }
@@ -91,7 +91,7 @@ public struct MeterParser {
                 bands[bands.count - 1].kind = .remark(levels: try value.uint8("prec_level"))
             } else {
                 throw FlowSyntaxError(
-                    name, "unknown keyword \(name.string): expected type, rate, burst_size or prec_level")
+                    name, "unknown keyword \(name.echoed): expected type, rate, burst_size or prec_level")
             }
         }
         if bands.isEmpty { throw FlowSyntaxError(text, "meter must have bands") }

@@ -18,7 +18,7 @@ public struct PacketParser {
                 } else if let field = MatchField.byName.find(item.key) {
                     try set(field, item, &key)
                 } else if !item.key.equals("eth") {
-                    throw FlowSyntaxError(item.key, "unknown field \(item.key.string)")
+                    throw FlowSyntaxError(item.key, "unknown field \(item.key.echoed)")
                 }
             }
             if key[.inPort] == 0 { key[.inPort] = UInt64(PortNumber.none.rawValue) }
@@ -36,10 +36,10 @@ public struct PacketParser {
 
     private func set(_ field: MatchField, _ item: KeyValue, _ key: inout FlowKey) throws(FlowSyntaxError) {
         guard key.satisfies(field.prerequisite) else {
-            throw FlowSyntaxError(item.key, "\(item.key.string) needs \(field.prerequisite.explanation) before it")
+            throw FlowSyntaxError(item.key, "\(item.key.echoed) needs \(field.prerequisite.explanation) before it")
         }
-        if key.value(of: field) != 0 { throw FlowSyntaxError(item.key, "\(item.key.string) is set more than once") }
-        if item.value.isEmpty { throw FlowSyntaxError(item.key.tail, "expected a value for \(item.key.string)") }
+        if key.value(of: field) != 0 { throw FlowSyntaxError(item.key, "\(item.key.echoed) is set more than once") }
+        if item.value.isEmpty { throw FlowSyntaxError(item.key.tail, "expected a value for \(item.key.echoed)") }
         key.set(field, try field.parseExact(item.value, context))
     }
 
@@ -49,7 +49,7 @@ public struct PacketParser {
             var parser = ActionParser(context)
             try parser.parseActions(text)
             var checker = ActionChecker(withoutMatch: context)
-            return try checker.check(parser.actions, at: parser.positions)
+            return try checker.check(parser.actions, at: parser.deepPositions)
         }
     }
 }

@@ -35,7 +35,7 @@ extension Subfield {
         guard first <= last else { throw FlowSyntaxError(range, "starting bit \(first) is after ending bit \(last)") }
         guard last < width else {
             throw FlowSyntaxError(
-                range, "\(whole.string): ending bit \(last) is not valid because the field is only \(width) bits wide")
+                range, "\(whole.echoed): ending bit \(last) is not valid because the field is only \(width) bits wide")
         }
         return Subfield(field, offset: first, width: last - first + 1)
     }

@@ -54,7 +54,7 @@ extension Text {
         switch number() {
         case .value(let value) where value <= maximum: return value
         case .value, .tooLarge:
-            throw FlowSyntaxError(self, "\(what) \(string) is too large: expected at most \(maximum)")
+            throw FlowSyntaxError(self, "\(what) \(echoed) is too large: expected at most \(maximum)")
         case .malformed: throw FlowSyntaxError(self, "expected a number for \(what), found \(quoted)")
         }
     }

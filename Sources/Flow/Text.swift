@@ -1,3 +1,5 @@
+import Base
+
 /// A run of bytes of a line that is being read: two offsets into memory that the caller of the parser holds.
 ///
 /// Offsets count from the start of the line, so the offset of anything is its column, and a sub-range of a text knows
@@ -44,8 +46,9 @@ struct Text {
         return String(decoding: UnsafeBufferPointer(start: base + start, count: count), as: UTF8.self)
     }
 
-    /// For messages: not more than a screen line of what the user wrote.
-    var quoted: String { count > 60 ? "\"\(prefix(57).string)...\"" : "\"\(string)\"" }
+    /// For messages: what the user wrote, made harmless.
+    var echoed: String { string.echoed }
+    var quoted: String { "\"\(echoed)\"" }
 
     func equals(_ word: StaticString) -> Bool {
         guard count == word.utf8CodeUnitCount else { return false }

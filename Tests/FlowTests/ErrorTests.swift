@@ -31,6 +31,21 @@ import Testing
         ("cookie=1/1,actions=drop", 8, "cookie"),
         ("actions=group:9", 9, "group 9"),
         ("actions=learn(table=255)", 21, "255"),
+        // What counts only with something else: the word that counts for nothing, as it was written.
+        ("in_port=1,nw_dst=10.0.0.1,actions=drop", 11, "nw_dst"),
+        ("priority=5,in_port=1,tcp_dst=80,actions=drop", 22, "tcp_dst"),
+        ("arp,ipv6_src=::1,actions=drop", 5, "ipv6_src"),
+        ("ip,nw_proto=6,tp_src=1,NXM_NX_TCP_FLAGS[0]=1,dl_type=0x86dd,nw_src=1.2.3.4,actions=1", 61, "nw_src"),
+        ("tcp,dl_type=0x8847,actions=1", 1, "tcp"),
+        ("ip,mpls_label=3,actions=1", 4, "mpls_label"),
+        ("in_port=1,nd_target=::1,actions=1", 11, "nd_target"),
+        ("ip,ct_nw_src=10.0.0.1,actions=1", 4, "ct_nw_src"),
+        ("in_port=1,vlan_tci=0x2001/0xffff,actions=1", 11, "vlan_tci"),
+        // Inside of what encloses other actions.
+        ("actions=output:1,clone(output:2,set_field:1->tcp_dst)", 33, "tcp_dst"),
+        ("actions=clone(output:1,clone(output:2),dec_ttl),output:3", 40, "dec_ttl"),
+        ("actions=clone(clone(output:1),output:2),dec_ttl", 41, "dec_ttl"),
+        ("actions=write_actions(output:1,group:9)", 32, "group 9"),
     ]
 
     @Test(arguments: mistakes)
