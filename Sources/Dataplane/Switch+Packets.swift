@@ -35,7 +35,7 @@ extension Switch {
     public func packetOut(_ frame: [UInt8], actions: [Action], bridge name: String, inPort: PortNumber)
         throws(SwitchError)
     {
-        guard let bridge = model.state.bridge(named: name) else { throw SwitchError("no bridge named \(name)") }
+        guard let bridge = model.state.bridge(named: name) else { throw SwitchError("no bridge named \(name.echoed)") }
         guard frame.count <= 65535 else {
             throw SwitchError("frame of \(frame.count) bytes: expected 65535 at the most")
         }

@@ -61,7 +61,7 @@ extension SwitchModel {
     public func deleteMirror(_ name: String, of bridge: String) throws(StateError) {
         let bridge = try self.bridge(bridge)
         guard let mirror = bridge.mirrors.first(where: { $0.name == name }) else {
-            throw StateError(.unknown, "bridge \(bridge.name) has no mirror \(name)")
+            throw StateError(.unknown, "bridge \(bridge.name) has no mirror \(name.echoed)")
         }
         change(.settings) { $0.bridges[bridge.number]?.mirrors.removeAll { $0.name == name } }
         counters.release(mirror.counter)

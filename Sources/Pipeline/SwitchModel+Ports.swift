@@ -103,7 +103,7 @@ extension SwitchModel {
         }
         if text == "LOCAL", let index = bridge.ports[.local], let port = state.port(index) { return port }
         guard let port = state.port(named: text), port.bridge == bridge.number else {
-            throw StateError(.unknown, "bridge \(bridge.name) has no port \(text)")
+            throw StateError(.unknown, "bridge \(bridge.name) has no port \(text.echoed)")
         }
         return port
     }

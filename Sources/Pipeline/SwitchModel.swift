@@ -49,7 +49,9 @@ public final class SwitchModel: @unchecked Sendable {
     }
 
     func bridge(_ name: String) throws(StateError) -> BridgeState {
-        guard let bridge = state.bridge(named: name) else { throw StateError(.unknown, "no bridge named \(name)") }
+        guard let bridge = state.bridge(named: name) else {
+            throw StateError(.unknown, "no bridge named \(name.echoed)")
+        }
         return bridge
     }
 }

@@ -1,3 +1,5 @@
+import Base
+
 /// Validated options of one port. Made from `key=value` words; nothing is opened yet.
 public struct PortOptions: Equatable, Sendable {
     public var type: PortType
@@ -41,7 +43,8 @@ public struct PortOptions: Equatable, Sendable {
             guard known.contains(key) else {
                 throw PortError(
                     .unknownOption(key), port: port,
-                    "unknown option \"\(key)\" for type \(type.rawValue); it has \(known.joined(separator: ", "))")
+                    "unknown option \"\(key.echoed)\" for type \(type.rawValue); it has \(known.joined(separator: ", "))"
+                )
             }
             try set(key, value, port: port)
         }
@@ -71,7 +74,7 @@ public struct PortOptions: Equatable, Sendable {
             else {
                 throw PortError(
                     .badValue(option: "dev"), port: port,
-                    "\"\(device)\" cannot name a network device: expected 1 to 15 bytes without '/' and blanks")
+                    "\"\(device.echoed)\" cannot name a network device: expected 1 to 15 bytes without '/' and blanks")
             }
         case .pcap:
             if receiveFile == nil, loop || rate > 0 || queues > 1 {
@@ -82,7 +85,7 @@ public struct PortOptions: Equatable, Sendable {
     }
 
     private static func bad(_ key: String, _ value: String, _ expected: String, _ port: String) -> PortError {
-        PortError(.badValue(option: key), port: port, "\(key)=\(value): expected \(expected)")
+        PortError(.badValue(option: key), port: port, "\(key)=\(value.echoed): expected \(expected)")
     }
 
     private static func number(

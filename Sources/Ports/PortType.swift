@@ -1,3 +1,5 @@
+import Base
+
 /// The kinds of ports that have frames of their own (`patch` and tunnels have none: the pipeline resolves them).
 public enum PortType: String, CaseIterable, Sendable {
     case afpacket, tap, `internal`, pcap, null
@@ -16,10 +18,11 @@ public enum PortType: String, CaseIterable, Sendable {
     public static func named(_ name: String, port: String) throws(PortError) -> PortType {
         guard let type = PortType(rawValue: name) else {
             let known = allCases.filter(\.isSupported).map(\.rawValue).joined(separator: ", ")
-            throw PortError(.unknownType, port: port, "unknown port type \"\(name)\"; expected one of \(known)")
+            throw PortError(.unknownType, port: port, "unknown port type \"\(name.echoed)\"; expected one of \(known)")
         }
         guard type.isSupported else {
-            throw PortError(.unsupportedType, port: port, "port type \"\(name)\" is not supported in this version")
+            throw PortError(
+                .unsupportedType, port: port, "port type \"\(name.echoed)\" is not supported in this version")
         }
         return type
     }

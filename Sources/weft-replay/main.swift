@@ -50,7 +50,7 @@ struct WeftReplay: ParsableCommand {
 
     func validate() throws {
         guard FlowCacheConfiguration.Levels(rawValue: cache) != nil else {
-            throw ValidationError("--cache takes all, megaflow or none, not \"\(cache)\"")
+            throw ValidationError("--cache takes all, megaflow or none, not \"\(cache.echoed)\"")
         }
         if let workers, !(1...256).contains(workers) { throw ValidationError("--workers takes 1 to 256") }
         if !(1...FlowCacheLimits.maximumBurst).contains(burst) {

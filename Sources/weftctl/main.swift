@@ -1,3 +1,4 @@
+import Base
 import Control
 import Foundation
 
@@ -45,7 +46,7 @@ while let argument = arguments.first, argument.hasPrefix("-") {
     } else if (argument.hasPrefix("-O") && argument.count > 2) || CommandCatalogue.hasOption(argument) {
         early.append(argument)
     } else {
-        finish(.init(status: .wrongUsage, error: "unknown or incomplete option \(argument)\n\(usage)"))
+        finish(.init(status: .wrongUsage, error: "unknown or incomplete option \(argument.echoed)\n\(usage)"))
     }
 }
 guard let command = arguments.popFirst() else {

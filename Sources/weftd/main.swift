@@ -1,4 +1,5 @@
 import ArgumentParser
+import Base
 import Control
 import Foundation
 import Logging
@@ -35,7 +36,7 @@ struct Weftd: ParsableCommand {
 
     func validate() throws {
         if let logLevel, LogOutput.level(named: logLevel) == nil {
-            throw ValidationError("unknown log level \"\(logLevel)\"")
+            throw ValidationError("unknown log level \"\(logLevel.echoed)\"")
         }
         do throws(SettingError) { _ = try cores.map(Configuration.cores) } catch {
             throw ValidationError("--cores: \(error)")

@@ -63,7 +63,7 @@ import Testing
         #expect(try other("config/show") == sw("config/show"))
         #expect(try other("show") == sw("show"))
         #expect(try Configuration(file: file).text == sw("config/show"))
-        #expect(sw.error("config/save", sw.scratch.file("no/such")).contains("cannot be written"))
+        #expect(sw.error("config/save", sw.scratch.file("no/such")).contains("No such file or directory"))
     }
 
     @Test func loadingTheSameChangesNothing() throws {
@@ -123,6 +123,54 @@ import Testing
         #expect(try sw("list-br").isEmpty)
         #expect(sw.device.ports.isEmpty)
         #expect(try sw("config/show") == "\n")
+    }
+
+    /// What the system says of a file, behind its path; a pipe that nobody writes to does not hold up the switch.
+    @Test func filesThatAreNotThere() throws {
+        let sw = try CommandedSwitch.simple()
+        let none = sw.scratch.file("none")
+        let pipe = sw.scratch.file("pipe")
+        #expect(mkfifo(pipe, 0o600) == 0)
+        #expect(sw.error("add-flows", "br0", none) == none + ": No such file or directory")
+        #expect(sw.error("config/load", none) == none + ": No such file or directory")
+        #expect(sw.error("config/load", pipe) == pipe + ": is not a regular file")
+        #expect(sw.error("config/save", none + "/a/b") == none + "/a/b: No such file or directory")
+        #expect(sw.error("config/save", sw.scratch.path) == sw.scratch.path + ": is a directory")
+        let text = "bridges: [{name: b, flows-file: \(none)}]"
+        #expect(sw.error("config/load", "-", text).contains("bridges[0].flows-file"))
+        // A link stays a link, and nothing is left beside the file.
+        let link = sw.scratch.file("link")
+        let file = sw.scratch.write("real.yaml", "")
+        #expect(symlink(file, link) == 0)
+        try sw("config/save", link)
+        #expect(try String(contentsOfFile: file, encoding: .utf8) == sw("config/show"))
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == file)
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: sw.scratch.path).allSatisfy { !$0.hasSuffix(".new") })
+    }
+
+    /// Words that a terminal would obey come back escaped, and long ones shortened.
+    @Test func errorsAreHarmless() throws {
+        let sw = try CommandedSwitch.simple()
+        let bad = "\u{1b}[2J" + String(repeating: "x", count: 100_000)
+        for (method, parameters) in [
+            (bad, []), ("add-br", [bad]), ("add-br", ["b", "local=none", bad]), ("add-br", ["b", bad + "=1"]),
+            ("add-br", ["b", "fail-mode=" + bad]), ("set-br", [bad, "frags=drop"]), ("add-port", ["br0", bad]),
+            ("add-port", ["br0", "x", "type=" + bad]), ("add-port", ["br0", "x", "tag=" + bad]),
+            ("add-port", ["br0", "x", "type=pcap", "rate=" + bad]), ("del-port", [bad]),
+            ("mod-port", ["br0", "p1", bad]),
+            ("add-flow", ["br0", bad]), ("dump-flows", ["br0", "--sort=" + bad]), ("show", ["-O", bad]),
+            ("version", ["--" + bad]), ("inject", ["p1", bad]), ("packet-out", ["br0", bad, "drop", "00"]),
+            ("trace", ["br0", bad]), ("capture", ["p1", "/dev/null", bad]), ("set", [bad]), ("get", [bad]),
+            ("time/warp", [bad]), ("log/set", [bad]), ("help", [bad]), ("add-group", ["br0", bad]),
+            ("add-meter", ["br0", bad]), ("config/load", ["-", bad]), ("config/load", ["-", "bridges: [{\(bad): 1}]"]),
+            ("config/load", ["-", "log-level: \"\\e[2J\(bad.dropFirst())\""]),
+        ] as [(String, [String])] {
+            let error = sw.registryAnswer(method, parameters).error ?? ""
+            #expect(!error.isEmpty || method == "show", "\(method)")
+            #expect(error.utf8.allSatisfy { $0 == 0x0a || $0 >= 0x20 && $0 != 0x7f }, "\(method): \(error)")
+            #expect(error.utf8.count < 600, "\(method) \(parameters.first?.prefix(20) ?? ""): \(error.prefix(700))")
+        }
     }
 
     /// Any command with any arguments: an answer, never a trap.

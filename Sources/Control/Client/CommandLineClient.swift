@@ -1,3 +1,4 @@
+import Base
 import Foundation
 
 /// What `weftctl` does: one command line in, text and an exit status out.
@@ -19,7 +20,7 @@ public struct CommandLineClient {
         public init(status: ExitStatus, output: String = "", error: String = "") {
             self.status = status
             self.output = output
-            self.error = error
+            self.error = error.printable(keepsLines: true)
         }
     }
 
@@ -91,11 +92,7 @@ public struct CommandLineClient {
     }
 
     private func read(_ file: String) throws(CommandError) -> [UInt8] {
-        do {
-            return Array(try Data(contentsOf: URL(fileURLWithPath: file)))
-        } catch {
-            throw .refused("\(file): \((error as NSError).localizedFailureReason ?? error.localizedDescription)")
-        }
+        try refusing { () throws(FileError) in try FileText.read(file, anyKind: true) }
     }
 
     /// Files that the switch opens itself: a relative path is meant from where the user stands.

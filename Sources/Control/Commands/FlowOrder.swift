@@ -1,3 +1,4 @@
+import Base
 import Pipeline
 
 /// In which order `dump-flows` shows flows: ovs-ofctl(8), --sort and --rsort. By table and falling priority if not said
@@ -12,7 +13,8 @@ struct FlowOrder {
         let named = invocation.options["--rsort"] ?? invocation.options["--sort"]
         key = named.map { $0.isEmpty ? "priority" : $0 } ?? ""
         guard key.isEmpty || Self.keys.contains(key) else {
-            throw .refused("--sort: unknown field \"\(key)\", expected one of \(Self.keys.joined(separator: ", "))")
+            throw .refused(
+                "--sort: unknown field \"\(key.echoed)\", expected one of \(Self.keys.joined(separator: ", "))")
         }
     }
 

@@ -1,3 +1,5 @@
+import Base
+
 /// Why a command was not done.
 public enum CommandError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The switch has no such command.
@@ -12,7 +14,7 @@ public enum CommandError: Error, Equatable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .unknownCommand(let name): Self.unknownPrefix + "\"\(name)\"; help lists all"
+        case .unknownCommand(let name): Self.unknownPrefix + "\"\(name.echoed)\"; help lists all"
         case .usage(let what, let usage): Self.usagePrefix + what + "\nusage: " + usage
         case .refused(let reason): reason
         }
@@ -65,7 +67,7 @@ public struct Invocation: Sendable, Equatable {
             {
                 options[String(argument[..<equals])] = String(argument[argument.index(after: equals)...])
             } else {
-                throw usage("unknown option \(argument)")
+                throw usage("unknown option \(argument.echoed)")
             }
         }
         name = spec.name

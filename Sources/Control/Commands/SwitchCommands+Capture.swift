@@ -36,7 +36,7 @@ extension SwitchCommands {
             } else if word.hasPrefix("filter=") {
                 filter = String(word.dropFirst(7))
             } else {
-                throw .refused("capture: unknown word \"\(word)\", expected count=N or filter=EXPR")
+                throw .refused("capture: unknown word \"\(word.echoed)\", expected count=N or filter=EXPR")
             }
         }
         guard let attached = device.ports[port.index]?.port else {

@@ -1,3 +1,4 @@
+import Base
 import Dataplane
 import Flow
 import Foundation
@@ -8,13 +9,8 @@ extension SwitchCommands {
     func bindConfigurationCommands(_ registry: CommandRegistry) {
         registry.bind("config/show") { _ throws(CommandError) in CommandResult(self.running().text) }
         registry.bind("config/save") { invocation throws(CommandError) in
-            let file = invocation.arguments[0]
-            do {
-                // Written beside and moved into place: whoever reads the file finds the old or the new one, whole.
-                try Data(self.running().text.utf8).write(to: URL(fileURLWithPath: file), options: .atomic)
-            } catch {
-                throw .refused("\(file): cannot be written: \((error as NSError).localizedDescription)")
-            }
+            let text = self.running().text
+            try refusing { () throws(FileError) in try FileText.write(Array(text.utf8), to: invocation.arguments[0]) }
             return .done
         }
         registry.bind("config/load") { invocation throws(CommandError) in
@@ -42,7 +38,7 @@ extension SwitchCommands {
                 all = all.filter { $0.key == Setting.normalize(key) }
                 guard !all.isEmpty else {
                     throw .refused(
-                        "unknown key \"\(key)\", expected one of \(GlobalSettings.keys.joined(separator: ", "))")
+                        "unknown key \"\(key.echoed)\", expected one of \(GlobalSettings.keys.joined(separator: ", "))")
                 }
                 let value = all[0].value
                 return CommandResult(text: { value + "\n" }, json: { .string(value) })

@@ -22,7 +22,7 @@ extension SwitchCommands {
         registry.bind("time/warp") { invocation throws(CommandError) in
             let text = invocation.arguments[0]
             guard let milliseconds = UInt64(text), milliseconds <= 1 << 40 else {
-                throw .refused("time/warp: expected a number of milliseconds, found \"\(text)\"")
+                throw .refused("time/warp: expected a number of milliseconds, found \"\(text.echoed)\"")
             }
             try refusing { () throws(SwitchError) in try self.device.warp(milliseconds) }
             return CommandResult("warped")

@@ -1,7 +1,6 @@
 import Base
 import Dataplane
 import Flow
-import Foundation
 import Pipeline
 import Ports
 
@@ -171,11 +170,9 @@ struct TextFile {
             guard name != "-" else {
                 throw .refused("-: standard input is read by weftctl, which sends its text along")
             }
-            guard let data = FileManager.default.contents(atPath: name) else {
-                throw .refused("\(name): cannot be read")
-            }
-            outcome = data.withUnsafeBytes { bytes in
-                Result { () throws(CommandError) in try body(bytes.bindMemory(to: UInt8.self)) }
+            let bytes = try refusing { () throws(FileError) in try FileText.read(name) }
+            outcome = bytes.withUnsafeBufferPointer { bytes in
+                Result { () throws(CommandError) in try body(bytes) }
             }
         }
         return try outcome.get()

@@ -40,7 +40,7 @@ extension SwitchCommands {
         case "local": return .local
         default:
             if let number = context.portNumber?(text) ?? UInt32(text).map({ PortNumber($0) }) { return number }
-            throw .refused("unknown port \"\(text)\", expected a port, LOCAL, CONTROLLER or NONE")
+            throw .refused("unknown port \"\(text.echoed)\", expected a port, LOCAL, CONTROLLER or NONE")
         }
     }
 

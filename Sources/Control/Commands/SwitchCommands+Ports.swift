@@ -90,7 +90,7 @@ extension SwitchCommands {
         case "forward", "no-forward": configuration.forwards = isOn
         case "receive", "no-receive": configuration.receives = isOn
         case "stp", "no-stp", "packet-in", "no-packet-in":
-            throw .refused("mod-port \(word): there is no spanning tree and no controller")
+            throw .refused("mod-port: there is no spanning tree and no controller")
         default: throw Self.unknownFlag(word)
         }
         try configured.changePort(port, to: configuration)
@@ -110,7 +110,7 @@ extension SwitchCommands {
 
     private static func unknownFlag(_ word: String) -> CommandError {
         .refused(
-            "mod-port: unknown action \"\(word)\", expected one of up, down, flood, no-flood, forward, no-forward, "
+            "mod-port: unknown action \"\(word.echoed)\", expected one of up, down, flood, no-flood, forward, no-forward, "
                 + "receive, no-receive")
     }
 

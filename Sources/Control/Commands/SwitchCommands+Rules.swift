@@ -36,7 +36,7 @@ extension SwitchCommands {
         for line in lines {
             let spec: GroupSpec
             do throws(FlowSyntaxError) { spec = try GroupParser(context).parse(line, as: .addOrModify) } catch {
-                throw .refused("group \"\(line)\": column \(error.column): \(error.message)")
+                throw .refused("group \"\(line.echoed)\": column \(error.column): \(error.message)")
             }
             mods.append(GroupMod(spec))
         }

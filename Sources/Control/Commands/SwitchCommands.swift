@@ -46,7 +46,7 @@ public final class SwitchCommands {
         var best: OpenFlowVersion?
         for name in list.split(separator: ",") {
             guard let version = OpenFlowVersion(name: String(name)) else {
-                throw .refused("-O \(list): unknown version \"\(name)\", expected OpenFlow10 to OpenFlow15")
+                throw .refused("-O: unknown version \"\(name.echoed)\", expected OpenFlow10 to OpenFlow15")
             }
             best = best.map { max($0, version) } ?? version
         }

@@ -1,3 +1,4 @@
+import Base
 import Pipeline
 
 /// A bridge as configured.
@@ -59,7 +60,7 @@ extension BridgeConfiguration: Configurable {
         case "hwaddr":
             let address = try isEmpty ? nil : SettingValue.macAddress(value)
             if let address, address & 1 << 40 != 0 {
-                throw SettingError("expected a unicast address, found \"\(value)\"")
+                throw SettingError("expected a unicast address, found \"\(value.echoed)\"")
             }
             hardwareAddress = address
         case "datapath-id": datapathID = try isEmpty ? nil : SettingValue.datapathID(value)
@@ -108,7 +109,8 @@ extension BridgeConfiguration: Configurable {
             throw SettingError("rx and tx are for local=pcap, but local is \(local.rawValue)")
         }
         if local == .tap, name.utf8.count > 15 {
-            throw SettingError("\"\(name)\" is too long for a TAP device (15 bytes): use another name, or local=none")
+            throw SettingError(
+                "\"\(name.echoed)\" is too long for a TAP device (15 bytes): use another name, or local=none")
         }
     }
 

@@ -1,9 +1,13 @@
+import Base
+
 extension Configuration {
     /// What must hold between the parts: names and numbers that are given once, and names that are there.
     func check() throws(ConfigurationError) {
         var names: [String: String] = [:]
         func take(_ name: String, _ path: String) throws(ConfigurationError) {
-            if let other = names[name] { throw ConfigurationError(path + ".name", "\"\(name)\" is taken by \(other)") }
+            if let other = names[name] {
+                throw ConfigurationError(path + ".name", "\"\(name.echoed)\" is taken by \(other)")
+            }
             names[name] = path
         }
         for (i, bridge) in bridges.enumerated() { try take(bridge.name, "bridges[\(i)]") }
@@ -27,10 +31,11 @@ extension Configuration {
         var mirrors: Set<String> = []
         for (i, mirror) in bridge.mirrors.enumerated() {
             guard mirrors.insert(mirror.name).inserted else {
-                throw ConfigurationError("\(path).mirrors[\(i)].name", "\"\(mirror.name)\" is there twice")
+                throw ConfigurationError("\(path).mirrors[\(i)].name", "\"\(mirror.name.echoed)\" is there twice")
             }
             if let unknown = mirror.namedPorts.first(where: { !ports.contains($0) }) {
-                throw ConfigurationError("\(path).mirrors[\(i)]", "bridge \(bridge.name) has no port \"\(unknown)\"")
+                throw ConfigurationError(
+                    "\(path).mirrors[\(i)]", "bridge \(bridge.name) has no port \"\(unknown.echoed)\"")
             }
         }
     }

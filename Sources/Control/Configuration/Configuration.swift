@@ -1,3 +1,5 @@
+import Base
+
 /// Everything that a configuration file says, as plain values: read and checked as a whole before anything is done
 /// with it. What the running switch does is the same kind of value, so that two of them can be compared.
 public struct Configuration: Equatable, Sendable {
@@ -46,7 +48,7 @@ extension Configuration {
     /// Cores as in `1,3-5`.
     public static func cores(_ text: String) throws(SettingError) -> [Int] {
         guard let set = try? SettingValue.vlans(text), set.allSatisfy({ $0 < 1024 }) else {
-            throw SettingError("expected cores as in 1,3-5, found \"\(text)\"")
+            throw SettingError("expected cores as in 1,3-5, found \"\(text.echoed)\"")
         }
         return set.sorted().map(Int.init)
     }

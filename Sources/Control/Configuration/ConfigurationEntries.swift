@@ -1,3 +1,4 @@
+import Base
 import Yams
 
 /// A mapping of the file, its keys checked to be words.
@@ -20,9 +21,11 @@ struct Entries {
             }
             let name = Setting.normalize(scalar.string)
             guard seen.insert(name).inserted else {
-                throw ConfigurationError(path, "\"\(name)\" is there twice", at: key)
+                throw ConfigurationError(path, "\"\(name.echoed)\" is there twice", at: key)
             }
-            all.append(Entry(key: name, node: value, keyNode: key, path: path.isEmpty ? name : "\(path).\(name)"))
+            all.append(
+                Entry(key: name, node: value, keyNode: key, path: path.isEmpty ? name.echoed : "\(path).\(name.echoed)")
+            )
         }
         self.all = all
     }
@@ -116,7 +119,7 @@ extension ConfigurationError {
 extension Node {
     fileprivate var kindName: String {
         switch self {
-        case .scalar(let scalar): scalar.string.isEmpty ? "nothing" : "\"\(scalar.string.prefix(40))\""
+        case .scalar(let scalar): scalar.string.isEmpty ? "nothing" : "\"\(scalar.string.echoed)\""
         case .mapping: "keys and values"
         case .sequence: "a list"
         case .alias: "an alias"

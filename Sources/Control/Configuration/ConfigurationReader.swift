@@ -1,3 +1,4 @@
+import Base
 import Foundation
 import Yams
 
@@ -27,7 +28,7 @@ struct ConfigurationReader {
             case "log-level":
                 configuration.logLevel = try entry.setting { text throws(SettingError) in
                     guard LogOutput.level(named: text) != nil else {
-                        throw SettingError("unknown log level \"\(text)\"")
+                        throw SettingError("unknown log level \"\(text.echoed)\"")
                     }
                     return text
                 }
@@ -62,7 +63,7 @@ struct ConfigurationReader {
             return ConfigurationError("", "not valid YAML: \(problem)", line: mark.line, column: mark.column)
         case .reader(let problem, _, _, _): return ConfigurationError("", "not valid YAML: \(problem)")
         case .duplicatedKeysInMapping(let duplicates, let context):
-            let keys = duplicates.map { "\"\($0)\"" }.sorted().joined(separator: ", ")
+            let keys = duplicates.map { "\"\($0.echoed)\"" }.sorted().joined(separator: ", ")
             let mark = context.mark
             return ConfigurationError("", "key \(keys) is there twice", line: mark.line, column: mark.column)
         default: return ConfigurationError("", "not valid YAML")
@@ -103,10 +104,10 @@ struct ConfigurationReader {
             throw ConfigurationError(path, "a configuration without a file of its own has none")
         }
         let url = URL(fileURLWithPath: file, relativeTo: URL(fileURLWithPath: directory, isDirectory: true))
-        do {
-            bridge.flows = String(decoding: try Data(contentsOf: url), as: UTF8.self)
+        do throws(FileError) {
+            bridge.flows = String(decoding: try FileText.read(url.path), as: UTF8.self)
         } catch {
-            throw ConfigurationError(path, "cannot read \(url.path)")
+            throw ConfigurationError(path, error.description)
         }
     }
 
@@ -148,9 +149,9 @@ extension Configuration {
     }
 
     public init(file: String) throws(ConfigurationError) {
-        let data: Data
-        do { data = try Data(contentsOf: URL(fileURLWithPath: file)) } catch {
-            throw ConfigurationError("", "cannot read \(file)")
+        let data: [UInt8]
+        do throws(FileError) { data = try FileText.read(file) } catch {
+            throw ConfigurationError("", error.description)
         }
         let directory = URL(fileURLWithPath: file).deletingLastPathComponent().path
         do throws(ConfigurationError) { try self.init(parsing: data, directory: directory) } catch {

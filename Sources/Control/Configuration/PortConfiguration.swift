@@ -1,3 +1,4 @@
+import Base
 import Ports
 
 /// A port as configured.
@@ -80,7 +81,7 @@ extension PortConfiguration: Configurable {
         case "protected": isProtected = try isEmpty ? false : SettingValue.bool(value)
         case "admin":
             guard isEmpty || value == "up" || value == "down" else {
-                throw SettingError("expected up or down, found \"\(value)\"")
+                throw SettingError("expected up or down, found \"\(value.echoed)\"")
             }
             isUp = value != "down"
         case "receive": receives = try isEmpty ? true : SettingValue.bool(value)
@@ -94,11 +95,11 @@ extension PortConfiguration: Configurable {
     private static func kind(_ name: String) throws(SettingError) -> Kind {
         if name == "system" || name.isEmpty { return .afpacket }
         if PortType(rawValue: name)?.isSupported == false || ["geneve", "vxlan"].contains(name) {
-            throw SettingError("type \"\(name)\" is not supported in this version")
+            throw SettingError("type \"\(name.echoed)\" is not supported in this version")
         }
         guard let kind = Kind(rawValue: name) else {
             let known = Kind.allCases.map(\.rawValue).joined(separator: ", ")
-            throw SettingError("unknown type \"\(name)\", expected one of \(known)")
+            throw SettingError("unknown type \"\(name.echoed)\", expected one of \(known)")
         }
         return kind
     }

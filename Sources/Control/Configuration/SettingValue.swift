@@ -1,3 +1,5 @@
+import Base
+
 /// Why a setting was refused: what was expected instead of its value. The one who knows where the setting stands
 /// puts that in front.
 public struct SettingError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -12,7 +14,7 @@ enum SettingValue {
         switch text.lowercased() {
         case "true", "yes", "on", "1": return true
         case "false", "no", "off", "0": return false
-        default: throw SettingError("expected true or false, found \"\(text)\"")
+        default: throw SettingError("expected true or false, found \"\(text.echoed)\"")
         }
     }
 
@@ -23,7 +25,8 @@ enum SettingValue {
         guard text.first != "+", let value = Value(isHex ? String(text.dropFirst(2)) : text, radix: isHex ? 16 : 10),
             range.contains(value)
         else {
-            throw SettingError("expected a number from \(range.lowerBound) to \(range.upperBound), found \"\(text)\"")
+            throw SettingError(
+                "expected a number from \(range.lowerBound) to \(range.upperBound), found \"\(text.echoed)\"")
         }
         return value
     }
@@ -33,7 +36,7 @@ enum SettingValue {
     ) throws(SettingError) -> Value where Value.RawValue == String {
         if let value = Value(rawValue: text) { return value }
         let known = Value.allCases.map(\.rawValue).joined(separator: ", ")
-        throw SettingError("unknown \"\(text)\", expected one of \(known)")
+        throw SettingError("unknown \"\(text.echoed)\", expected one of \(known)")
     }
 
     static func macAddress(_ text: String) throws(SettingError) -> UInt64 {
@@ -42,7 +45,9 @@ enum SettingValue {
         for part in parts {
             guard parts.count == 6, (1...2).contains(part.utf8.count), part.first != "+",
                 let byte = UInt8(part, radix: 16)
-            else { throw SettingError("expected an Ethernet address such as 02:00:00:00:00:01, found \"\(text)\"") }
+            else {
+                throw SettingError("expected an Ethernet address such as 02:00:00:00:00:01, found \"\(text.echoed)\"")
+            }
             value = value << 8 | UInt64(byte)
         }
         return value
@@ -52,7 +57,7 @@ enum SettingValue {
         let digits = text.hasPrefix("0x") ? String(text.dropFirst(2)) : text
         guard (1...16).contains(digits.utf8.count), digits.first != "+", let value = UInt64(digits, radix: 16),
             value != 0
-        else { throw SettingError("expected up to 16 hexadecimal digits, not all zero, found \"\(text)\"") }
+        else { throw SettingError("expected up to 16 hexadecimal digits, not all zero, found \"\(text.echoed)\"") }
         return value
     }
 
@@ -63,7 +68,7 @@ enum SettingValue {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
             guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last,
                 last <= 4095
-            else { throw SettingError("expected VLANs from 0 to 4095 as in 1,5,10-19, found \"\(part)\"") }
+            else { throw SettingError("expected VLANs from 0 to 4095 as in 1,5,10-19, found \"\(part.echoed)\"") }
             set.formUnion(first...last)
         }
         return set.isEmpty ? nil : set
@@ -76,7 +81,7 @@ enum SettingValue {
         }
         guard isFine, (1...63).contains(text.utf8.count), text != ".", text != "..", !text.hasPrefix("-") else {
             throw SettingError(
-                "expected a name of 1 to 63 letters, digits and signs but '/' and ',', found \"\(text)\"")
+                "expected a name of 1 to 63 letters, digits and signs but '/' and ',', found \"\(text.echoed)\"")
         }
         return text
     }
@@ -141,7 +146,7 @@ extension Configurable {
     mutating func setAny(_ key: String, _ value: String) throws(SettingError) {
         let normal = Setting.normalize(key)
         guard Self.keys.contains(normal) else {
-            throw SettingError("unknown key \"\(key)\", expected one of \(Self.keys.joined(separator: ", "))")
+            throw SettingError("unknown key \"\(key.echoed)\", expected one of \(Self.keys.joined(separator: ", "))")
         }
         try set(normal, value)
     }
@@ -151,7 +156,7 @@ extension Configurable {
         var copy = self
         for word in words {
             guard let equals = word.firstIndex(of: "="), equals != word.startIndex else {
-                throw SettingError("expected KEY=VALUE, found \"\(word)\"")
+                throw SettingError("expected KEY=VALUE, found \"\(word.echoed)\"")
             }
             let key = word[..<equals]
             do throws(SettingError) {

@@ -1,3 +1,4 @@
+import Base
 import Dataplane
 import FlowCache
 import Foundation
@@ -160,7 +161,7 @@ public final class Daemon: @unchecked Sendable {
         registry.bind("log/set") { invocation throws(CommandError) in
             guard let level = LogOutput.level(named: invocation.arguments[0]) else {
                 let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-                throw .refused("log/set: unknown level \"\(invocation.arguments[0])\", expected one of \(names)")
+                throw .refused("log/set: unknown level \"\(invocation.arguments[0].echoed)\", expected one of \(names)")
             }
             LogOutput.level = level
             return .done

@@ -1,3 +1,5 @@
+import Base
+import CLinux
 import Foundation
 import Glibc
 import Logging
@@ -51,16 +53,15 @@ public enum LogOutput {
     static func write(_ level: Logger.Level, _ module: String, _ message: String) {
         let prefix = isJournal ? "<\(priority(level))>" : time() + " "
         // One write a line, so that lines of several threads do not mix.
-        let line = prefix + "\(level.rawValue.uppercased()) \(module): \(message)\n"
+        let line = prefix + "\(level.rawValue.uppercased()) \(module): \(message.printable())\n"
         _ = Array(line.utf8).withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
     /// RFC 3339, UTC, milliseconds.
     private static func time() -> String {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
+        let now = weft_clock(CLOCK_REALTIME)
         var parts = tm()
-        var seconds = now.tv_sec
+        var seconds = time_t(now / 1_000_000_000)
         gmtime_r(&seconds, &parts)
         func padded(_ value: some BinaryInteger, _ width: Int) -> String {
             let digits = String(value)
@@ -68,7 +69,7 @@ public enum LogOutput {
         }
         let date = "\(padded(parts.tm_year + 1900, 4))-\(padded(parts.tm_mon + 1, 2))-\(padded(parts.tm_mday, 2))"
         let clock = "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):\(padded(parts.tm_sec, 2))"
-        return "\(date)T\(clock).\(padded(now.tv_nsec / 1_000_000, 3))Z"
+        return "\(date)T\(clock).\(padded(now % 1_000_000_000 / 1_000_000, 3))Z"
     }
 
     private struct Handler: LogHandler {

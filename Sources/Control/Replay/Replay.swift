@@ -53,15 +53,13 @@ public final class Replay {
             try command(["add-port", "br0", "p0", "type=null", "ofport=1"])
             try command(["add-port", "br0", "p1", "type=null", "ofport=2"])
         }
-        if let flows = plan.flowFile { try command(["add-flows", "br0", flows]) }
+        if let flows = plan.flowFile { try command(["add-flows", "--", "br0", flows, try Self.text(of: flows)]) }
     }
 
     private func runCommands(from file: String) throws(ReplayError) {
-        let text: String
-        do { text = try String(contentsOfFile: file, encoding: .utf8) } catch {
-            throw ReplayError("\(file): \(error.localizedDescription)")
-        }
-        for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (number, line) in try Self.text(of: file).split(separator: "\n", omittingEmptySubsequences: false)
+            .enumerated()
+        {
             do {
                 let words = try ShellWords.split(line)
                 if !words.isEmpty { try command(words) }
@@ -71,13 +69,24 @@ public final class Replay {
         }
     }
 
+    /// Also of a pipe, as a shell makes them for `<(...)`.
+    private static func text(of file: String) throws(ReplayError) -> String {
+        do throws(FileError) {
+            return String(decoding: try FileText.read(file, anyKind: true), as: UTF8.self)
+        } catch {
+            throw ReplayError(error.description)
+        }
+    }
+
     private func command(_ words: [String]) throws(ReplayError) {
         let response = registry.execute(Request(method: words[0], parameters: Array(words.dropFirst()), id: .null))
         if let error = response.error { throw ReplayError("\(words[0]): \(error)") }
     }
 
     private func index(of name: String) throws(ReplayError) -> PortIndex {
-        guard let port = device.model.state.port(named: name) else { throw ReplayError("there is no port \(name)") }
+        guard let port = device.model.state.port(named: name) else {
+            throw ReplayError("there is no port \(name.echoed)")
+        }
         return port.index
     }
 

@@ -1,3 +1,4 @@
+import Base
 import Dataplane
 
 /// What `weft-replay` was asked to do.
@@ -32,9 +33,9 @@ public struct FileOfPort: Sendable, Equatable {
             port = defaultPort
             file = text
         } else {
-            throw ReplayError("\"\(text)\": expected PORT=FILE")
+            throw ReplayError("\"\(text.echoed)\": expected PORT=FILE")
         }
-        guard !file.isEmpty else { throw ReplayError("\"\(text)\": no file name") }
+        guard !file.isEmpty else { throw ReplayError("\"\(text.echoed)\": no file name") }
     }
 }
 
@@ -52,7 +53,10 @@ public enum CoreList {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
             guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first >= 0,
                 first <= last, last < 4096
-            else { throw ReplayError("\"\(part)\" in \"\(text)\": expected a core or a range of cores, as in 1,3-5") }
+            else {
+                throw ReplayError(
+                    "\"\(part.echoed)\" in \"\(text.echoed)\": expected a core or a range of cores, as in 1,3-5")
+            }
             cores += first...last
         }
         return cores

@@ -31,13 +31,13 @@ public final class ConfiguredSwitch {
 
     func position(_ bridge: String) throws(CommandError) -> Int {
         guard let i = bridges.firstIndex(where: { $0.name == bridge }) else {
-            throw .refused("no bridge named \(bridge)")
+            throw .refused("no bridge named \(bridge.echoed)")
         }
         return i
     }
 
     func state(_ bridge: String) throws(CommandError) -> BridgeState {
-        guard let state = model.state.bridge(named: bridge) else { throw .refused("no bridge named \(bridge)") }
+        guard let state = model.state.bridge(named: bridge) else { throw .refused("no bridge named \(bridge.echoed)") }
         return state
     }
 
@@ -46,7 +46,7 @@ public final class ConfiguredSwitch {
         if let bridge { return try refusing { () throws(StateError) in try model.port(text, on: bridge) } }
         if let port = model.state.port(named: text) { return port }
         if bridges.count == 1, let port = try? model.port(text, on: bridges[0].name) { return port }
-        throw .refused("no port named \(text)")
+        throw .refused("no port named \(text.echoed)")
     }
 
     /// Where a port's configuration is; nil for a bridge's own port.

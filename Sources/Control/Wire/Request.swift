@@ -1,3 +1,5 @@
+import Base
+
 /// One JSON-RPC 1.0 request: a method, and parameters that are all strings.
 public struct Request: Sendable, Equatable {
     public var method: String
@@ -75,10 +77,11 @@ public struct Response: Sendable, Equatable {
         self.result = result
     }
 
+    /// The text goes to terminals and logs: what no terminal should obey is escaped.
     public init(id: JSONValue, error: String) {
         self.id = id
         result = .null
-        self.error = error
+        self.error = error.printable(keepsLines: true)
     }
 
     public var bytes: [UInt8] {

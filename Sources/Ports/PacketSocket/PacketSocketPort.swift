@@ -1,3 +1,4 @@
+import Base
 import CLinux
 import Logging
 import Synchronization
@@ -35,7 +36,7 @@ final class PacketSocketPort: Port, @unchecked Sendable {
     }
 
     private static func missing(_ device: NetworkDevice) -> PortError {
-        PortError(.noSuchDevice(device.name), port: device.port, "there is no network device \"\(device.name)\"")
+        PortError(.noSuchDevice(device.name), port: device.port, "there is no network device \"\(device.name.echoed)\"")
     }
 
     private static func configure(_ device: NetworkDevice, _ options: PortOptions) throws(PortError) {

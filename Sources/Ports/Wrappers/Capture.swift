@@ -1,3 +1,4 @@
+import Base
 import CLinux
 import Memory
 import Synchronization
@@ -70,7 +71,7 @@ public final class Capture: FrameObserver, @unchecked Sendable {
     ) throws(PortError) -> UnsafeMutablePointer<bpf_program>? {
         guard let filter, !filter.isEmpty else { return nil }
         guard let handle = pcap_open_dead(DLT_EN10MB, 262_144) else {
-            throw PortError(.badValue(option: "filter"), port: port, "filter=\(filter): not enough memory")
+            throw PortError(.badValue(option: "filter"), port: port, "filter=\(filter.echoed): not enough memory")
         }
         defer { pcap_close(handle) }
         let program = UnsafeMutablePointer<bpf_program>.allocate(capacity: 1)
@@ -78,7 +79,8 @@ public final class Capture: FrameObserver, @unchecked Sendable {
             program.deallocate()
             let text = String(cString: pcap_geterr(handle))
             throw PortError(
-                .badValue(option: "filter"), port: port, "filter=\(filter): \(text); expected pcap-filter(7) syntax")
+                .badValue(option: "filter"), port: port,
+                "filter=\(filter.echoed): \(text); expected pcap-filter(7) syntax")
         }
         return program
     }
