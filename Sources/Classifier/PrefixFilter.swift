@@ -37,6 +37,15 @@ struct PrefixFilter<Bits: FixedWidthInteger & UnsignedInteger> {
     private(set) var sourceBits: Int
     private(set) var destinationBits: Int
 
+    /// One that knows nothing, until the tries are asked.
+    @inline(__always)
+    init() {
+        source = PrefixTrie<Bits>.Finding()
+        destination = source
+        sourceBits = 0
+        destinationBits = 0
+    }
+
     @inline(__always)
     init(
         sources: borrowing PrefixTrie<Bits>, _ source: Bits, mask sourceMask: Bits,

@@ -17,9 +17,9 @@ struct PrefixTrie<Bits: FixedWidthInteger & UnsignedInteger>: ~Copyable {
 
     struct Finding {
         /// The lengths of prefixes that match the value.
-        var lengths: Bits
+        var lengths: Bits = 0
         /// So many leading bits prove that no other length matches.
-        var needed: Int
+        var needed = 0
     }
 
     private var nodes: UnsafeMutablePointer<Node>

@@ -42,8 +42,13 @@ public final class BridgeState {
     public var fragments = FragmentMode.normal
     /// Ports by OpenFlow number.
     public var ports: [PortNumber: PortIndex] = [:] {
-        didSet { portOrder = ports.sorted { $0.key < $1.key }.map(\.value) }
+        didSet {
+            portOrder = ports.sorted { $0.key < $1.key }.map(\.value)
+            for i in lowPorts.indices { lowPorts[i] = ports[PortNumber(UInt32(i))] ?? .none }
+        }
     }
+    /// The low numbers again: translation asks for them several times a packet, and hashing takes longer.
+    private var lowPorts = [PortIndex](repeating: .none, count: 256)
     /// The same in the order of their numbers, in which `flood` goes through them.
     public private(set) var portOrder: [PortIndex] = []
     /// 255 tables, 0 to 254; made when first used.
@@ -63,6 +68,13 @@ public final class BridgeState {
         self.number = number
         self.name = name
         self.stations = stations
+    }
+
+    /// The port that has this number.
+    func port(_ number: PortNumber) -> PortIndex? {
+        guard number.rawValue < lowPorts.count else { return ports[number] }
+        let index = lowPorts[Int(number.rawValue)]
+        return index == .none ? nil : index
     }
 
     /// The table, made if it is not there yet.

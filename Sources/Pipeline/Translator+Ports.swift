@@ -46,7 +46,7 @@ extension Translator {
     }
 
     /// The port of the present bridge that has this number.
-    func portIndex(_ number: PortNumber) -> PortIndex? { bridge._withUnsafeGuaranteedRef { $0.ports[number] } }
+    func portIndex(_ number: PortNumber) -> PortIndex? { bridge._withUnsafeGuaranteedRef { $0.port(number) } }
 
     func port(number: PortNumber) -> PortFacts? {
         guard let index = portIndex(number) else { return nil }
