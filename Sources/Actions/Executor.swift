@@ -1,4 +1,5 @@
 import Base
+import CLinux
 import Memory
 
 // Runs a datapath program over a frame.
@@ -20,7 +21,8 @@ import Memory
 public enum Executor {
     /// - Parameters:
     ///   - words: the program, `count` words.
-    ///   - drops: one counter for each `DropReason`.
+    ///   - drops: one counter for each `DropReason`: those of the port that the frame came in through. Other threads may
+    ///     read them.
     /// - Returns: how often the frame was sent; 0 if it was dropped, which has been counted.
     @inlinable @inline(__always) @discardableResult
     public static func execute(
@@ -40,7 +42,10 @@ public enum Executor {
     ) -> Outcome {
         var run = Run(words: words)
         run.body(0, count, packet, &pool, outputs)
-        if run.sent == 0 { drops[Int(run.reason ?? DropReason.noOutput.rawValue)] &+= 1 }
+        if run.sent == 0 {
+            let counter = drops + Int(run.reason ?? DropReason.noOutput.rawValue)
+            weft_atomic_store(counter, weft_atomic_load(counter) &+ 1)
+        }
         return Outcome(sent: run.sent, lost: run.lost)
     }
 

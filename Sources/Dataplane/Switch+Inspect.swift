@@ -66,14 +66,20 @@ extension Switch {
 
     /// Drops by reason over all workers: what rules, limits and frames themselves caused. Drops at ports are theirs.
     public var workerDrops: [DropReason: UInt64] {
-        var sum: [DropReason: UInt64] = [:]
-        for worker in workers {
-            for reason in DropReason.allCases where worker.counters.drops(reason) > 0 {
-                sum[reason, default: 0] &+= worker.counters.drops(reason)
-            }
-        }
+        var sum = workerDrops(of: .none)
+        for case let port? in model.state.ports { sum.merge(workerDrops(of: port.index), uniquingKeysWith: &+) }
         return sum
     }
+
+    /// The share of frames that came in through `port`; for `none`, of frames without a port and of ports that are gone.
+    public func workerDrops(of port: PortIndex) -> [DropReason: UInt64] {
+        var sum: [DropReason: UInt64] = [:]
+        for worker in workers { worker.counters.drops.collect(port, into: &sum) }
+        return sum
+    }
+
+    /// What ports that are gone refused to send, by reason.
+    public var departedDrops: [DropReason: UInt64] { detached.drops }
 
     /// The balance now. While traffic runs it is even only up to what is under way.
     public var balance: Balance {

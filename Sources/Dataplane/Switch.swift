@@ -70,6 +70,9 @@ public final class Switch {
                     number: number, core: cores[number], model: model, clock: clock, reader: reader,
                     cache: options.cache, burstSize: options.burst))
         }
+        model.whenPortsGo = { [unowned self] ports in
+            onEveryWorker { worker in worker.counters.drops.retire(ports) }
+        }
     }
 
     /// Core of each worker.

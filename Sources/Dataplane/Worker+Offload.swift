@@ -26,7 +26,7 @@ extension Worker {
                 waiting = i + 1
             } else if frame.pointee.offload.needsChecksum && !checksums, !Offload.completeChecksum(frame) {
                 send(upTo: i)
-                self.count(.checksumOffloadImpossible, 1)
+                counters.drops.add(.checksumOffloadImpossible, 1, port: frame.pointee.inPort)
                 waiting = i + 1
             }
         }
@@ -35,7 +35,7 @@ extension Worker {
 
     private func transmitSegments(of frame: Packet, _ transmitter: Unmanaged<PortTransmitter>) {
         switch Offload.segment(frame, pool: &pool.pointee, into: segmentFrames, capacity: Self.segmentCapacity) {
-        case .refused(let reason): count(reason, 1)
+        case .refused(let reason): counters.drops.add(reason, 1, port: frame.pointee.inPort)
         case .made(let made):
             transmitter._withUnsafeGuaranteedRef { $0.transmit(segmentFrames, made) }
             for i in 0..<made { pool.pointee.free(segmentFrames[i]) }

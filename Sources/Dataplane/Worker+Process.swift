@@ -85,13 +85,14 @@ extension Worker {
         }
         // A frame for many ports may need more copies than there are buffers: those that wait to be sent go first.
         if pool.pointee.available(like: packet) < block.programCount { flush() }
+        let inPort = packet.pointee.inPort
         let outcome = Executor.execute(
             block.program, count: block.programCount, on: packet, pool: &pool.pointee, outputs: outputs,
-            drops: counters.drops)
+            drops: counters.drops.row(inPort))
         // A frame that was sent nowhere is a drop of its own, beside the copies that were lost.
         let ends = UInt64(outcome.sent) &+ UInt64(outcome.lost) &+ (outcome.sent == 0 ? 1 : 0)
         if ends > 1 { counters.add(.copies, ends &- 1) }
-        if outcome.lost > 0 { count(.noBuffer, Int(outcome.lost)) }
+        if outcome.lost > 0 { counters.drops.add(.noBuffer, Int(outcome.lost), port: inPort) }
     }
 
     /// Packets that the caches had no answer for, in order of arrival.

@@ -72,7 +72,7 @@ extension Worker {
 
     private func take(_ frame: [UInt8], port: PortIndex) -> Packet? {
         guard let packet = pool.pointee.take(frame.count) else {
-            count(.noBuffer, 1)
+            counters.drops.add(.noBuffer, 1, port: port)
             return nil
         }
         frame.withUnsafeBytes { bytes in

@@ -13,13 +13,8 @@ extension Worker {
 
     /// The frame ends here.
     func discard(_ packet: Packet, _ reason: DropReason) {
-        count(reason, 1)
+        counters.drops.add(reason, 1, port: packet.pointee.inPort)
         pool.pointee.free(packet)
-    }
-
-    func count(_ reason: DropReason, _ frames: Int) {
-        let at = counters.drops + Int(reason.rawValue)
-        weft_atomic_store(at, weft_atomic_load(at) &+ UInt64(truncatingIfNeeded: frames))
     }
 
     /// Gives a port its batch and takes the buffers back.

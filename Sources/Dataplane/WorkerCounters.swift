@@ -1,4 +1,3 @@
-import Base
 import CLinux
 
 /// What a worker did, in raw memory: the worker writes, any thread reads, word by word.
@@ -22,23 +21,19 @@ public final class WorkerCounters: @unchecked Sendable {
     static let latencyClasses = 64 * 8
 
     let words: UnsafeMutablePointer<UInt64>
-    /// Drops by reason.
-    let drops: UnsafeMutablePointer<UInt64>
+    public let drops = DropCounters()
     /// Bursts' time from receipt to transmission, weighted by packets.
     let latencies: UnsafeMutablePointer<UInt64>
 
     init() {
         words = .allocate(capacity: Word.allCases.count)
         words.initialize(repeating: 0, count: Word.allCases.count)
-        drops = .allocate(capacity: DropReason.count)
-        drops.initialize(repeating: 0, count: DropReason.count)
         latencies = .allocate(capacity: Self.latencyClasses)
         latencies.initialize(repeating: 0, count: Self.latencyClasses)
     }
 
     deinit {
         words.deallocate()
-        drops.deallocate()
         latencies.deallocate()
     }
 
@@ -50,8 +45,6 @@ public final class WorkerCounters: @unchecked Sendable {
     @inline(__always) func set(_ word: Word, _ value: UInt64) { weft_atomic_store(words + word.rawValue, value) }
 
     public subscript(_ word: Word) -> UInt64 { weft_atomic_load(words + word.rawValue) }
-
-    public func drops(_ reason: DropReason) -> UInt64 { weft_atomic_load(drops + Int(reason.rawValue)) }
 
     @inline(__always) static func latencyClass(_ ticks: UInt64) -> Int {
         guard ticks >= 8 else { return Int(ticks) }

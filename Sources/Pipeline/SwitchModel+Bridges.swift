@@ -68,7 +68,7 @@ extension SwitchModel {
         }
         books[number] = RuleBook()
         for counter in counters { self.counters.release(counter) }
-        for index in ports { forgetPort(index) }
+        forget(ports)
         resolvePeers()
     }
 

@@ -65,7 +65,7 @@ extension SwitchModel {
             bridge?.mirrors = bridge?.mirrors.map { $0.without(index) } ?? []
         }
         state.bridges[port.bridge]?.stations.flush(port: index, includingStatic: true)
-        forgetPort(index)
+        forget([index])
         for case let counter? in [port.receiveCounter, port.transmitCounter] { counters.release(counter) }
         resolvePeers()
     }
@@ -146,9 +146,10 @@ extension SwitchModel {
         return PortIndex(UInt32(state.ports.count))
     }
 
-    func forgetPort(_ index: PortIndex) {
-        patchPeers[index] = nil
-        freePorts.append(index)
+    func forget(_ ports: [PortIndex]) {
+        for index in ports { patchPeers[index] = nil }
+        whenPortsGo?(ports)
+        freePorts += ports
     }
 
     /// Connects patch ports that name each other. One that names a port which is missing, is no patch port or names another

@@ -24,6 +24,8 @@ public final class SwitchModel: @unchecked Sendable {
     var patchPeers: [PortIndex: String] = [:]
     /// Port indices to give out again, longest unused first.
     var freePorts: [PortIndex] = []
+    /// Called when ports have been deleted and no reader can see them any more, before their indices are given out again.
+    public var whenPortsGo: (([PortIndex]) -> Void)?
 
     public init() {}
 

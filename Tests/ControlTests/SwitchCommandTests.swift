@@ -276,8 +276,23 @@ final class CommandedSwitch {
         #expect(try sw("dp/dump-flows", "-m").contains("worker:0"))
         let drops = sw.json("drops")
         #expect(drops["injected"] == 6 && drops["sent"] == 5 && drops["dropped"] == 1)
+        #expect(drops["drops"]?["table_miss"] == 1)
+        guard case .array(let ports)? = drops["ports"] else { throw CommandError.refused("no ports") }
+        let dropping = ports.filter { $0["drops"]?["table_miss"] != nil }
+        #expect(dropping.map { [$0["bridge"], $0["name"]] } == [["br0", "p3"]])
+        #expect(
+            try sw("drops") == """
+                received 0, injected 6, copies 0, sent 5, dropped 1
+                  table_miss: 1
+                bridge br0 port p3:
+                  table_miss: 1
+
+                """)
         let metrics = try sw("metrics")
         #expect(metrics.contains("weft_port_tx_packets_total{bridge=\"br0\",port=\"p2\"} 5\n"))
+        #expect(metrics.contains("weft_drops_total{bridge=\"br0\",port=\"p3\",reason=\"table_miss\"} 1\n"))
+        try sw("del-port", "p3")
+        #expect(try sw("drops").hasSuffix("no port, or ports that are gone:\n  table_miss: 1\n"))
         #expect(metrics.contains("weft_flows{bridge=\"br0\",table=\"0\"} 1\n"))
         #expect(try sw("pmd/show").contains("worker 0"))
         #expect(try sw("pmd/stats").contains("cycles per packet"))

@@ -57,6 +57,30 @@ import Testing
         #expect(bench.device.buffersInUse == 0)
     }
 
+    /// Each drop belongs to the port that its frame came in through, whichever worker had it.
+    @Test(arguments: [1, 2]) func dropsBelongToThePortOfEntry(workers: Int) throws {
+        let bench = try Bench(workers: workers)
+        let a = try bench.source("a", Bench.frames(40) + [[1]])
+        let b = try bench.source("b", Bench.frames(100))
+        try bench.null("out", number: 9)
+        try bench.flow("priority=2,in_port=1,udp,tp_src=1030,actions=drop")
+        try bench.flow("priority=2,in_port=1,udp,tp_src=1031,actions=set_field:1->udp_src,controller")
+        try bench.flow("priority=1,in_port=1,actions=output:9")
+        bench.drain()
+        try bench.device.packetOut(Bench.frames(1)[0], actions: [], bridge: "br0", inPort: .none)
+        let device = bench.device
+        #expect(device.workerDrops(of: a) == [.ruleDrop: 1, .controllerAction: 1, .frameTooShort: 1])
+        #expect(device.workerDrops(of: b) == [.tableMiss: 100])
+        #expect(device.workerDrops(of: .none).values.reduce(0, +) == 1)
+        #expect(device.balance.isEven && device.balance.dropped == 104)
+        // The next port that gets the index starts at nothing, and the sum stays.
+        let before = device.balance
+        try bench.remove(b)
+        #expect(device.workerDrops(of: b) == [:])
+        #expect(device.workerDrops(of: .none)[.tableMiss, default: 0] >= 100)
+        #expect(device.balance == before)
+    }
+
     /// What a port did is not forgotten with it, nor by clearing the workers' statistics.
     @Test func balanceSurvivesRemovalAndClearing() throws {
         let bench = try Bench()

@@ -114,48 +114,6 @@ extension SwitchCommands {
         ]
     }
 
-    // MARK: drops
-
-    private func drops() -> CommandResult {
-        let inside = device.workerDrops
-        let balance = device.balance
-        let ports = device.ports.values.compactMap {
-            attached -> (bridge: String, port: PortState, rx: PortStatistics, tx: PortStatistics)? in
-            guard let port = model.state.port(attached.index) else { return nil }
-            let bridge = model.state.bridges[port.bridge]?.name ?? ""
-            return (bridge, port, attached.port.received, attached.port.transmitted)
-        }.sorted { ($0.bridge, $0.port.number) < ($1.bridge, $1.port.number) }
-        return CommandResult(
-            text: {
-                var text = "received \(balance.received), injected \(balance.injected), copies \(balance.copies)"
-                text += ", sent \(balance.sent), dropped \(balance.dropped)\n"
-                text += Self.lines(inside, "  ")
-                for (bridge, port, rx, tx) in ports where rx.dropped + tx.dropped > 0 {
-                    text += "bridge \(bridge) port \(port.name):\n"
-                    text += Self.lines(rx.drops, "  rx ") + Self.lines(tx.drops, "  tx ")
-                }
-                return text
-            },
-            json: {
-                [
-                    "received": JSONValue(balance.received), "injected": JSONValue(balance.injected),
-                    "copies": JSONValue(balance.copies), "sent": JSONValue(balance.sent),
-                    "dropped": JSONValue(balance.dropped), "drops": JSONValue(drops: inside),
-                    "ports": .array(
-                        ports.map {
-                            [
-                                "bridge": .string($0.bridge), "name": .string($0.port.name),
-                                "rx": JSONValue(drops: $0.rx.drops), "tx": JSONValue(drops: $0.tx.drops),
-                            ]
-                        }),
-                ]
-            })
-    }
-
-    private static func lines(_ drops: [DropReason: UInt64], _ prefix: String) -> String {
-        drops.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\(prefix)\($0.key.name): \($0.value)\n" }.joined()
-    }
-
     static func decimal(_ value: Double, _ digits: Int) -> String {
         var scale = 1.0
         for _ in 0..<digits { scale *= 10 }

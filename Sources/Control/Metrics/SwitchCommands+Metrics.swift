@@ -22,9 +22,13 @@ extension SwitchCommands {
         metrics.sample((SwitchClock.monotonicNanoseconds() - started) / 1_000_000_000)
         metrics.family("weft_bridges", .gauge, "Bridges.")
         metrics.sample(configured.bridges.count)
-        metrics.family("weft_drops_total", .counter, "Frames dropped inside the switch, by reason.")
-        for (reason, count) in device.workerDrops.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-            metrics.sample([("reason", reason.name)], count)
+        metrics.family(
+            "weft_drops_total", .counter,
+            "Frames dropped inside the switch, by the port that they came in through and reason.")
+        for drops in dropsByPort() + [dropsOfNoPort()] {
+            for (reason, count) in drops.inside.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+                metrics.sample([("bridge", drops.bridge), ("port", drops.port), ("reason", reason.name)], count)
+            }
         }
     }
 
