@@ -224,7 +224,7 @@ final class CommandedSwitch {
         try sw("add-flow", "br0", "in_port=1,actions=output:2")
         #expect(sw.error("capture", "p2", file, "filter=bogus bogus").contains("pcap-filter"))
         #expect(sw.error("capture", "p2", file, "count=0").contains("expected a number"))
-        #expect(sw.error("capture", "p2", file, "cuont=1").contains("unknown word"))
+        #expect(sw.error("capture", "p2", file, "cuont=1").contains("unknown key"))
         #expect(sw.error("capture", "stop", "p2").contains("no capture"))
         try sw("capture", "p2", file, "filter=ip dst 10.0.0.2")
         #expect(sw.error("capture", "p2", file).contains("runs on port p2 already"))

@@ -16,20 +16,28 @@ public enum CommandCatalogue {
 
     private static let bridges: [CommandSpec] = [
         CommandSpec("show", .bridges, "", 0...0, "bridges, ports, types, OpenFlow numbers, link state, errors"),
-        CommandSpec("add-br", .bridges, "BR [KEY=VALUE...]", 1...any, "make a bridge", options: ["--may-exist"]),
-        CommandSpec("set-br", .bridges, "BR KEY=VALUE...", 2...any, "change settings of a bridge"),
+        CommandSpec(
+            "add-br", .bridges, "BR [KEY=VALUE...]", 1...any, "make a bridge", options: ["--may-exist"],
+            keys: BridgeConfiguration.keys),
+        CommandSpec(
+            "set-br", .bridges, "BR KEY=VALUE...", 2...any, "change settings of a bridge",
+            keys: BridgeConfiguration.keys),
         CommandSpec("del-br", .bridges, "BR", 1...1, "delete a bridge and its ports", options: ["--if-exists"]),
         CommandSpec("list-br", .bridges, "", 0...0, "names of all bridges"),
         CommandSpec(
             "add-port", .bridges, "BR PORT [KEY=VALUE...]", 2...any, "add a port to a bridge",
-            options: ["--may-exist"]),
+            options: ["--may-exist"], keys: PortConfiguration.keys),
         CommandSpec("del-port", .bridges, "[BR] PORT", 1...2, "remove a port", options: ["--if-exists"]),
-        CommandSpec("set-port", .bridges, "PORT KEY=VALUE...", 2...any, "change settings of a port"),
+        CommandSpec(
+            "set-port", .bridges, "PORT KEY=VALUE...", 2...any, "change settings of a port",
+            keys: PortConfiguration.keys),
         CommandSpec("list-ports", .bridges, "BR", 1...1, "names of the ports of a bridge"),
         CommandSpec(
             "mod-port", .bridges, "BR PORT ACTION", 3...3,
             "up, down, flood, no-flood, forward, no-forward, receive or no-receive"),
-        CommandSpec("add-mirror", .bridges, "BR NAME KEY=VALUE...", 3...any, "copy chosen packets to a port or VLAN"),
+        CommandSpec(
+            "add-mirror", .bridges, "BR NAME KEY=VALUE...", 3...any, "copy chosen packets to a port or VLAN",
+            keys: MirrorConfiguration.keys),
         CommandSpec("del-mirror", .bridges, "BR NAME", 2...2, "remove a mirror"),
         CommandSpec("port-stats", .bridges, "[PORT]", 0...1, "packets, bytes, errors and drops by reason, each way"),
         CommandSpec("fdb/show", .bridges, "BR", 1...1, "learned MAC addresses"),
@@ -81,7 +89,7 @@ public enum CommandCatalogue {
         CommandSpec("packet-out", .packets, "BR IN_PORT ACTIONS HEX", 4...4, "run actions on a frame"),
         CommandSpec(
             "capture", .packets, "PORT FILE [count=N] [filter=EXPR] | stop PORT", 2...any,
-            "write what crosses a port to a pcap file, or stop that"),
+            "write what crosses a port to a pcap file, or stop that", keys: CaptureSettings.keys),
     ]
 
     private static let dataplane: [CommandSpec] = [
@@ -103,8 +111,10 @@ public enum CommandCatalogue {
         CommandSpec(
             "config/load", .configuration, "FILE", 1...2, "make the running configuration that of a file",
             readsFile: 0),
-        CommandSpec("set", .configuration, "KEY=VALUE...", 1...any, "change settings of the whole switch"),
-        CommandSpec("get", .configuration, "[KEY]", 0...1, "settings of the whole switch"),
+        CommandSpec(
+            "set", .configuration, "KEY=VALUE...", 1...any, "change settings of the whole switch",
+            keys: GlobalSettings.keys),
+        CommandSpec("get", .configuration, "[KEY]", 0...1, "settings of the whole switch", keys: GlobalSettings.keys),
     ]
 
     private static let process: [CommandSpec] = [

@@ -94,9 +94,15 @@ public final class CommandRegistry {
 
 extension CommandSpec {
     /// What `weftctl COMMAND --help` prints.
-    public var help: String { "usage: \(usageLine)\n\n\(summary)\n" }
+    public var help: String {
+        let table = keys.isEmpty ? "" : "\nKeys, with what holds by default in brackets:\n\(SettingKey.describe(keys))"
+        return "usage: \(usageLine)\n\n\(summary)\n\(table)"
+    }
 
     var json: JSONValue {
-        ["name": .string(name), "usage": .string(usage), "summary": .string(summary), "group": .string(group.rawValue)]
+        [
+            "name": .string(name), "usage": .string(usage), "summary": .string(summary),
+            "group": .string(group.rawValue), "keys": .array(keys.map(\.json)),
+        ]
     }
 }

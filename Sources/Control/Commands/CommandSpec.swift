@@ -13,10 +13,12 @@ public struct CommandSpec: Sendable {
     public let options: [String]
     /// Positions of arguments that name a file that the switch reads: its text may follow as the last argument.
     public let readsFile: Int?
+    /// Keys of the `KEY=VALUE` words.
+    public let keys: [SettingKey]
 
-    package init(
+    init(
         _ name: String, _ group: CommandGroup, _ usage: String, _ arguments: ClosedRange<Int>, _ summary: String,
-        options: [String] = [], readsFile: Int? = nil
+        options: [String] = [], readsFile: Int? = nil, keys: [SettingKey] = []
     ) {
         self.name = name
         self.group = group
@@ -26,6 +28,7 @@ public struct CommandSpec: Sendable {
         maximum = arguments.upperBound == .max ? nil : arguments.upperBound
         self.options = options
         self.readsFile = readsFile
+        self.keys = keys
     }
 
     /// `name ARGUMENTS`.

@@ -26,26 +26,15 @@ extension SwitchCommands {
 
     private func startCapture(_ invocation: Invocation) throws(CommandError) -> CommandResult {
         let port = try configured.port(invocation.arguments[0])
-        var count: Int?
-        var filter: String?
-        for word in invocation.arguments.dropFirst(2) {
-            if word.hasPrefix("count=") {
-                count = try refusing { () throws(SettingError) in
-                    try SettingValue.integer(String(word.dropFirst(6)), 1...Int.max)
-                }
-            } else if word.hasPrefix("filter=") {
-                filter = String(word.dropFirst(7))
-            } else {
-                throw .refused("capture: unknown word \"\(word.echoed)\", expected count=N or filter=EXPR")
-            }
-        }
+        var wanted = CaptureSettings()
+        try Self.apply(invocation.arguments.dropFirst(2), to: &wanted)
         guard let attached = device.ports[port.index]?.port else {
             throw .refused("port \(port.name) has no device: frames cross it inside the switch")
         }
         if let running = captures[port.index], !running.isFinished {
             throw .refused("a capture runs on port \(port.name) already, into \(running.path)")
         }
-        let (path, expression, most) = (invocation.arguments[1], filter, count)
+        let (path, expression, most) = (invocation.arguments[1], wanted.filter, wanted.count)
         let capture = try refusing { () throws(PortError) in
             try Capture(port: port.name, path: path, filter: expression, count: most)
         }

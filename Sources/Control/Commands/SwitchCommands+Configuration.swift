@@ -35,11 +35,9 @@ extension SwitchCommands {
         registry.bind("get") { invocation throws(CommandError) in
             var all = self.configured.settings.all
             if let key = invocation.arguments.first {
-                all = all.filter { $0.key == Setting.normalize(key) }
-                guard !all.isEmpty else {
-                    throw .refused(
-                        "unknown key \"\(key.echoed)\", expected one of \(GlobalSettings.keys.joined(separator: ", "))")
-                }
+                let name = GlobalSettings.name(ofKey: key)
+                all = all.filter { $0.key == name }
+                guard !all.isEmpty else { throw .refused(GlobalSettings.unknown(key).description) }
                 let value = all[0].value
                 return CommandResult(text: { value + "\n" }, json: { .string(value) })
             }

@@ -49,8 +49,43 @@ public struct BridgeConfiguration: Equatable, Sendable {
 
 extension BridgeConfiguration: Configurable {
     static let keys = [
-        "fail-mode", "hwaddr", "datapath-id", "frags", "local", "rx", "tx", "mtu", "mac-table-size", "mac-aging-time",
-        "mac-move-limit", "forward-bpdu", "flood-vlans", "dp-desc",
+        SettingKey(
+            "fail-mode", "standalone|secure", "standalone",
+            "standalone: begins with a flow that does NORMAL; secure: begins without flows, so drops"),
+        SettingKey("hwaddr", "MAC", "(made from the name)", "Ethernet address of the bridge and its own port"),
+        SettingKey("datapath-id", "HEX", "(the hwaddr)", "identity of the bridge, up to 16 hexadecimal digits"),
+        SettingKey(
+            "frags", "normal|drop|nx-match", "normal",
+            "IP fragments: without ports, dropped, or first ones with ports and later ones with ports 0"),
+        SettingKey(
+            "local", "tap|none|pcap", "tap", "what the bridge's own port LOCAL is; fixed when the bridge is made"),
+        SettingKey("rx", "FILE", "(none)", "capture file that a local=pcap port receives"),
+        SettingKey("tx", "FILE", "(none)", "capture file that a local=pcap port writes"),
+        SettingKey(
+            "mtu", "BYTES", "(as the device has it)", "MTU of the bridge's own port, 68 to 65521",
+            aliases: ["mtu-request"]),
+        SettingKey(
+            "mac-table-size", "N", String(StationTable.defaultMaximumEntries),
+            "most learned MAC addresses, 10 to 1000000"),
+        SettingKey(
+            "mac-aging-time", "SECONDS", String(StationTable.defaultAgingTime),
+            "after which a silent MAC address is forgotten, 15 to 3600"),
+        SettingKey(
+            "mac-move-limit", "N", String(StationTable.defaultMoveLimit),
+            "moves of one MAC address in a second that are learned, 0 for any number"),
+        SettingKey("forward-bpdu", "true|false", "false", "forward frames to 01:80:c2:00:00:0x, as NORMAL does not"),
+        SettingKey("flood-vlans", "VLANS", "(none)", "VLANs that flood always and learn nothing, as in 1,5,10-19"),
+        SettingKey("dp-desc", "TEXT", "(none)", "a description"),
+    ]
+    static let refusals = [
+        "stp-enable": "there is no spanning tree", "rstp-enable": "there is no spanning tree",
+        "mcast-snooping-enable": "there is no multicast snooping: groups of ports do what it would",
+        "mcast-snooping-disable-flood-unregistered": "there is no multicast snooping",
+        "mcast-snooping-table-size": "there is no multicast snooping",
+        "mcast-snooping-aging-time": "there is no multicast snooping",
+        "disable-in-band": "there is no controller connection", "in-band-queue": "there is no controller connection",
+        "controller": "there is no controller connection", "protocols": "commands say it: -O VERSION",
+        "datapath-type": "there is one datapath, in user space", "flow-eviction-threshold": "flows are not evicted",
     ]
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {

@@ -102,9 +102,14 @@ struct Entry {
     }
 
     func apply<Target: Configurable>(to target: inout Target, others: [String] = []) throws(ConfigurationError) {
-        guard Target.keys.contains(key) else { throw unknown(others + Target.keys) }
+        guard let name = Target.name(ofKey: key) else {
+            if let reason = Target.refusals[key] {
+                throw ConfigurationError(path, "is not taken: \(reason)", at: keyNode)
+            }
+            throw unknown(others + Target.keyNames)
+        }
         let text = try joined()
-        do throws(SettingError) { try target.set(key, text) } catch {
+        do throws(SettingError) { try target.set(name, text) } catch {
             throw ConfigurationError(path, error.description, at: node)
         }
     }

@@ -12,7 +12,31 @@ public struct GlobalSettings: Equatable, Sendable {
 }
 
 extension GlobalSettings: Configurable {
-    static let keys = ["vlan-limit", "flow-limit", "max-idle"]
+    static let keys = [
+        SettingKey("vlan-limit", "N", "1", "VLAN tags that matches look behind, 0 (as many as there can be) to 2"),
+        SettingKey("flow-limit", "N", "200000", "megaflows that each worker keeps, 1024 to 4000000"),
+        SettingKey("max-idle", "MS", "10000", "milliseconds after which an unused megaflow goes, 500 to 3600000"),
+    ]
+    static let refusals: [String: String] = {
+        let workers = "workers do it themselves; weftd --workers or --cores says how many there are"
+        let dpdk = "there is no DPDK here"
+        let caches = "weftd --cache chooses the caches"
+        return [
+            "n-handler-threads": workers, "n-revalidator-threads": workers, "n-dpdk-rxqs": dpdk,
+            "pmd-cpu-mask": "weftd --cores says where workers run", "dpdk-init": dpdk, "dpdk-lcore-mask": dpdk,
+            "dpdk-socket-mem": dpdk, "dpdk-hugepage-dir": dpdk, "dpdk-extra": dpdk, "dpdk-alloc-mem": dpdk,
+            "emc-insert-inv-prob": caches, "smc-enable": caches, "hw-offload": "there is no hardware offload",
+            "tc-policy": "there is no hardware offload",
+            "userspace-tso-enable": "large frames are always taken and cut where a port needs it",
+            "tx-flush-interval": "bursts are sent whole, at once",
+            "max-revalidator": "megaflows are checked again when they are next used",
+            "min-revalidate-pps": "megaflows are checked again when they are next used",
+            "stats-update-interval": "counters are read when they are asked for",
+            "flow-restore-wait": "a configuration file is applied before the switch answers",
+            "bundle-idle-timeout": "there is no controller connection",
+            "pmd-auto-lb": "queues stay where pmd/show says",
+        ]
+    }()
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {
         switch key {

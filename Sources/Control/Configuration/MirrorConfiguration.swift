@@ -16,7 +16,13 @@ public struct MirrorConfiguration: Equatable, Sendable {
 
 extension MirrorConfiguration: Configurable {
     static let keys = [
-        "select-all", "select-src-port", "select-dst-port", "select-vlan", "output-port", "output-vlan", "snaplen",
+        SettingKey("select-all", "true|false", "false", "every packet of the bridge"),
+        SettingKey("select-src-port", "PORT[,PORT...]", "(none)", "packets that these ports receive"),
+        SettingKey("select-dst-port", "PORT[,PORT...]", "(none)", "packets that are sent to these ports"),
+        SettingKey("select-vlan", "VLANS", "(all)", "only packets of these VLANs"),
+        SettingKey("output-port", "PORT", "(none)", "where copies go; this or output-vlan is needed"),
+        SettingKey("output-vlan", "VLAN", "(none)", "VLAN that copies are flooded in, 1 to 4095"),
+        SettingKey("snaplen", "BYTES", "(all)", "bytes of a packet that are copied, 14 to 65535"),
     ]
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {

@@ -58,18 +58,56 @@ public struct PortConfiguration: Equatable, Sendable {
 
 extension PortConfiguration: Configurable {
     private static let optionKeys = ["dev", "queues", "ring", "rx", "tx", "loop", "rate", "mac", "hwaddr"]
-    static let keys =
-        ["type", "ofport"] + optionKeys
-        + [
-            "peer", "mtu", "tag", "vlan-mode", "trunks", "cvlans", "qinq-ethtype", "priority-tags", "protected",
-            "admin", "receive", "forward", "flood",
-        ]
+    static let keys = [
+        SettingKey(
+            "type", Kind.allCases.map(\.rawValue).joined(separator: "|"), Kind.afpacket.rawValue,
+            "network device, TAP device, TAP device for the host, files, a sink, cable to another bridge"),
+        SettingKey(
+            "ofport", "N", "(the next free one)", "OpenFlow number, 1 to 65279", aliases: ["ofport-request"]),
+        SettingKey("dev", "DEVICE", "(the port's name)", "network device (afpacket, tap)"),
+        SettingKey("queues", "N", "1", "receive queues, 1 to 64 (afpacket, tap, pcap)", aliases: ["n-rxq"]),
+        SettingKey("ring", "N", "4096", "frames in a receive ring, 64 to 1048576 (afpacket)", aliases: ["n-rxq-desc"]),
+        SettingKey("rx", "FILE", "(none)", "capture file to receive from (pcap)"),
+        SettingKey("tx", "FILE", "(none)", "capture file to write to (pcap)"),
+        SettingKey("loop", "yes|no", "no", "begin rx= again at its end (pcap)"),
+        SettingKey("rate", "PPS", "0", "frames a second from rx=, 0 as fast as they are taken (pcap)"),
+        SettingKey("mac", "MAC", "(as the device has it)", "Ethernet address (all but patch)"),
+        SettingKey("hwaddr", "MAC", "(as the device has it)", "the same as mac"),
+        SettingKey("peer", "PORT", "(none)", "the other end (patch, where it must be given)"),
+        SettingKey(
+            "mtu", "BYTES", "(as the device has it)", "bytes of network packet, 68 to 65521 (all but patch)",
+            aliases: ["mtu-request"]),
+        SettingKey("tag", "VLAN", "(none)", "VLAN of an access port, native VLAN of a trunk, 0 to 4095"),
+        SettingKey(
+            "vlan-mode", VLANMode.allCases.map(\.rawValue).joined(separator: "|"),
+            "(access with a tag, else trunk)", "what tag means"),
+        SettingKey("trunks", "VLANS", "(all)", "VLANs that a trunk carries, as in 1,5,10-19"),
+        SettingKey("cvlans", "VLANS", "(all)", "inner VLANs that a dot1q-tunnel port takes"),
+        SettingKey(
+            "qinq-ethtype", QinQ.allCases.map(\.rawValue).joined(separator: "|"), QinQ.serviceTag.rawValue,
+            "Ethernet type of the outer tag of a dot1q-tunnel port"),
+        SettingKey(
+            "priority-tags", PriorityTags.allCases.map(\.rawValue).joined(separator: "|"),
+            PriorityTags.never.rawValue, "whether an access port sends tags of VLAN 0 that carry a priority"),
+        SettingKey("protected", "true|false", "false", "nothing is forwarded between two protected ports"),
+        SettingKey("admin", "up|down", "up", "whether the port works; up also sets the device up"),
+        SettingKey("receive", "true|false", "true", "whether received packets are processed"),
+        SettingKey("forward", "true|false", "true", "whether packets are sent"),
+        SettingKey("flood", "true|false", "true", "whether FLOOD goes here"),
+    ]
+    static let refusals = [
+        "ingress-policing-rate": "there is no policing of ports: meters do it",
+        "ingress-policing-burst": "there is no policing of ports: meters do it",
+        "pmd-rxq-affinity": "queues are given to workers by the switch; pmd/show says how",
+        "options": "write the option by itself, as in rx=FILE", "bfd": "there is no BFD", "lacp": "there is no LACP",
+        "other-config": "write the key by itself",
+    ]
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {
         let isEmpty = value.isEmpty
         switch key {
         case "type": kind = try Self.kind(value)
-        case "ofport", "ofport-request": number = try isEmpty ? nil : SettingValue.integer(value, 1...65279)
+        case "ofport": number = try isEmpty ? nil : SettingValue.integer(value, 1...65279)
         case "peer": peer = try isEmpty ? nil : SettingValue.name(value)
         case "mtu": mtu = try isEmpty ? nil : SettingValue.integer(value, 68...65521)
         case "tag": tag = try isEmpty ? nil : SettingValue.integer(value, 0...4095)

@@ -131,9 +131,11 @@ public struct Setting: Equatable, Sendable {
 
 /// What has settings that can be given one by one.
 protocol Configurable {
-    /// Keys that it has, as they are shown in error messages.
-    static var keys: [String] { get }
-    /// Sets one key, which is one of `keys`. An empty value sets the default where there is one.
+    /// Keys that it has: the only list of them.
+    static var keys: [SettingKey] { get }
+    /// Keys that a user of Open vSwitch may try, and why they are not taken.
+    static var refusals: [String: String] { get }
+    /// Sets one key, which is the name of one of `keys`. An empty value sets the default where there is one.
     mutating func set(_ key: String, _ value: String) throws(SettingError)
     /// All that differs from the defaults, in the order of `keys`.
     var settings: [Setting] { get }
@@ -142,13 +144,30 @@ protocol Configurable {
 }
 
 extension Configurable {
+    static var refusals: [String: String] { [:] }
+    static var keyNames: [String] { keys.map(\.name) }
+
+    /// The name of a key that may be written in another way; nil if there is no such key. What ovs-vsctl calls
+    /// `other_config:max-idle` is `max-idle`.
+    static func name(ofKey key: some StringProtocol) -> String? {
+        var normal = Setting.normalize(key)
+        if normal.hasPrefix("other-config:") { normal.removeFirst("other-config:".count) }
+        return keys.first { $0.name == normal || $0.aliases.contains(normal) }?.name
+    }
+
+    /// Why a key is not taken.
+    static func unknown(_ key: some StringProtocol, others: [String] = []) -> SettingError {
+        var normal = Setting.normalize(key)
+        if normal.hasPrefix("other-config:") { normal.removeFirst("other-config:".count) }
+        if let reason = refusals[normal] { return SettingError("\(normal) is not taken: \(reason)") }
+        let known = (others + keyNames).joined(separator: ", ")
+        return SettingError("unknown key \"\(key.echoed)\", expected one of \(known)")
+    }
+
     /// Sets one key, which comes from outside.
     mutating func setAny(_ key: String, _ value: String) throws(SettingError) {
-        let normal = Setting.normalize(key)
-        guard Self.keys.contains(normal) else {
-            throw SettingError("unknown key \"\(key.echoed)\", expected one of \(Self.keys.joined(separator: ", "))")
-        }
-        try set(normal, value)
+        guard let name = Self.name(ofKey: key) else { throw Self.unknown(key) }
+        try set(name, value)
     }
 
     /// Applies the `key=value` words of a command, all or none.
@@ -162,7 +181,7 @@ extension Configurable {
             do throws(SettingError) {
                 try copy.setAny(String(key), String(word[word.index(after: equals)...]))
             } catch {
-                throw Self.keys.contains(Setting.normalize(key)) ? SettingError("\(key): \(error)") : error
+                throw Self.name(ofKey: key) != nil ? SettingError("\(key): \(error)") : error
             }
         }
         try copy.validate()
