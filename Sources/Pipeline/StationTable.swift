@@ -17,7 +17,7 @@ import Synchronization
 /// is not: it is one relaxed store, made from the statistics of a cached flow.
 ///
 /// Differences from Open vSwitch: a station that changes ports more than `moveLimit` times in one second (100 unless set,
-/// 0 for no limit) stays where it is for the rest of that second, and its frames are dropped as `macMoveTooOften`. The
+/// 0 for no limit, which is what the control side sets where time stands still) stays where it is for the rest of that second, and its frames are dropped as `macMoveTooOften`. The
 /// least recently used entry of a port is looked for among 16 candidates.
 ///
 /// Callers check what does not depend on the table: multicast sources, `flood_vlans`.

@@ -15,6 +15,8 @@ public struct BridgeSettings: Sendable, Equatable {
     public var macMoveLimit = StationTable.defaultMoveLimit
     public var forwardBPDU = false
     public var floodVLANs: Set<UInt16> = []
+    /// Whether the bridge's own port can send. Where it cannot, it is no port to flood to.
+    public var hasLocalDevice = true
 
     public init() {}
 }
@@ -88,7 +90,7 @@ extension SwitchModel {
         bridge.stations.maximumEntries = new.macTableSize
         bridge.stations.agingTime = new.macAgingTime
         bridge.stations.moveLimit = new.macMoveLimit
-        change(new.floodVLANs == old.floodVLANs ? .settings : [.settings, .stations]) { state in
+        change(new.floodVLANs == old.floodVLANs ? [.settings, .ports] : [.settings, .stations, .ports]) { state in
             state.bridges[bridge.number]?.adopt(new)
         }
         if new.failMode == .standalone, old.failMode != .standalone { addNormalFlow(bridge.number, now: now) }
@@ -122,6 +124,7 @@ extension BridgeState {
         datapathID = settings.datapathID
         forwardBPDU = settings.forwardBPDU
         floodVLANs = settings.floodVLANs
+        hasLocalDevice = settings.hasLocalDevice
     }
 
     public var settings: BridgeSettings {
@@ -135,6 +138,7 @@ extension BridgeState {
         settings.macMoveLimit = stations.moveLimit
         settings.forwardBPDU = forwardBPDU
         settings.floodVLANs = floodVLANs
+        settings.hasLocalDevice = hasLocalDevice
         return settings
     }
 }

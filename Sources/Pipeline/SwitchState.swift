@@ -43,7 +43,7 @@ public final class BridgeState {
     /// Ports by OpenFlow number.
     public var ports: [PortNumber: PortIndex] = [:] {
         didSet {
-            portOrder = ports.sorted { $0.key < $1.key }.map(\.value)
+            orderPorts()
             for i in lowPorts.indices { lowPorts[i] = ports[PortNumber(UInt32(i))] ?? .none }
         }
     }
@@ -51,6 +51,8 @@ public final class BridgeState {
     private var lowPorts = [PortIndex](repeating: .none, count: 256)
     /// The same in the order of their numbers, in which `flood` goes through them.
     public private(set) var portOrder: [PortIndex] = []
+    /// Whether something stands behind the bridge's own port. Without, it is an ingress port (of packet-out), and sends nothing.
+    public var hasLocalDevice = true { didSet { orderPorts() } }
     /// 255 tables, 0 to 254; made when first used.
     public internal(set) var tables: [FlowTable?] = Array(repeating: nil, count: 255)
     let slab = RuleSlab()
@@ -68,6 +70,10 @@ public final class BridgeState {
         self.number = number
         self.name = name
         self.stations = stations
+    }
+
+    private func orderPorts() {
+        portOrder = ports.sorted { $0.key < $1.key }.filter { hasLocalDevice || $0.key != .local }.map(\.value)
     }
 
     /// The port that has this number.

@@ -74,7 +74,9 @@ extension Translator {
 
     /// Sends to a port of this bridge by its number.
     func send(to number: PortNumber) {
-        guard let port = port(number: number) else {
+        guard let port = port(number: number),
+            number != .local || bridge._withUnsafeGuaranteedRef({ $0.hasLocalDevice })
+        else {
             note(.noOutput)
             return trace { $0.warning("Nonexistent output port") }
         }

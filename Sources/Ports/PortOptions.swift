@@ -76,6 +76,12 @@ public struct PortOptions: Equatable, Sendable {
                     .badValue(option: "dev"), port: port,
                     "\"\(device.echoed)\" cannot name a network device: expected 1 to 15 bytes without '/' and blanks")
             }
+            guard device != "lo" else {
+                throw PortError(
+                    .badValue(option: "dev"), port: port,
+                    "the loopback device cannot be a port: it carries the host's talk with itself, and what is sent "
+                        + "to it comes in again")
+            }
         case .pcap:
             if receiveFile == nil, loop || rate > 0 || queues > 1 {
                 throw PortError(.missingOption("rx"), port: port, "loop=, rate= and queues= need rx=FILE")

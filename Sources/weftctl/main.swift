@@ -24,7 +24,11 @@ func finish(_ outcome: CommandLineClient.Outcome) -> Never {
 }
 
 signal(SIGPIPE, SIG_DFL)
-var path = ProcessInfo.processInfo.environment[Control.socketEnvironmentVariable] ?? Control.defaultSocketPath
+// Set but empty is as good as not set.
+let fromEnvironment = ProcessInfo.processInfo.environment[Control.socketEnvironmentVariable].flatMap {
+    $0.isEmpty ? nil : $0
+}
+var path = fromEnvironment ?? Control.defaultSocketPath
 var wantsJSON = false
 var arguments = CommandLine.arguments.dropFirst()
 /// What stands before the command but belongs to it: `-O VERSION`, and options such as `--may-exist`.

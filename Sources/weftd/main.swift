@@ -41,6 +41,7 @@ struct Weftd: ParsableCommand {
         do throws(SettingError) { _ = try cores.map(Configuration.cores) } catch {
             throw ValidationError("--cores: \(error)")
         }
+        if let control, control.isEmpty { throw ValidationError("--control needs a path") }
         if let workers, !(1...256).contains(workers) { throw ValidationError("--workers takes 1 to 256") }
         if workers != nil, cores != nil { throw ValidationError("--workers and --cores exclude each other") }
     }
@@ -48,7 +49,8 @@ struct Weftd: ParsableCommand {
     func run() throws {
         LogOutput.bootstrap(level: .notice)
         var options = Daemon.Options()
-        options.controlPath = control ?? getenv(Control.socketEnvironmentVariable).map { String(cString: $0) }
+        let environment = getenv(Control.socketEnvironmentVariable).map { String(cString: $0) }
+        options.controlPath = control ?? environment.flatMap { $0.isEmpty ? nil : $0 }
         options.workers = workers
         options.cores = try cores.map(Configuration.cores)
         options.cache = cache

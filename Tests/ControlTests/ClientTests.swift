@@ -46,6 +46,11 @@ import Testing
             json.path += "x"
             #expect(json.run("version", []).status == .noSwitch)
             #expect(json.run("nonsense", []).status == .wrongUsage)
+            // A path that no socket can have is a mistake of the command line.
+            json.path = ""
+            #expect(json.run("version", []).status == .wrongUsage)
+            json.path = "/" + String(repeating: "a", count: 200)
+            #expect(json.run("version", []).status == .wrongUsage)
         }
     }
 

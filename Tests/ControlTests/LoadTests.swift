@@ -119,10 +119,93 @@ import Testing
 
     @Test func emptyFileClears() throws {
         let sw = try loaded()
-        try sw("config/load", "-", "")
+        for text in ["", "\n \n", "# all of it is a comment\n"] {
+            #expect(sw.error("config/load", "-", text).contains("-: is empty; a file that clears the switch says so"))
+        }
+        #expect(try sw("list-br") == "br0\nbr1\n")
+        try sw("config/load", "-", "bridges: []")
         #expect(try sw("list-br").isEmpty)
         #expect(sw.device.ports.isEmpty)
-        #expect(try sw("config/show") == "\n")
+        #expect(try sw("config/show") == "bridges: []\n")
+        // What an empty switch saves is what clears one.
+        let file = sw.scratch.file("empty.yaml")
+        try sw("config/save", file)
+        try sw("add-br", "br7", "local=none")
+        try sw("config/load", file)
+        #expect(try sw("list-br").isEmpty)
+    }
+
+    @Test func namesThatFlowsWouldMisread() throws {
+        let sw = try CommandedSwitch.simple()
+        for name in ["all", "ALL", "LOCAL", "in_port", "in-port", "Normal", "drop", "none", "5", "0x1f", "65534"] {
+            #expect(sw.error("add-port", "br0", name, "type=null").contains("cannot be a name"), "\(name)")
+            #expect(sw.error("add-br", name, "local=none").contains("cannot be a name"), "\(name)")
+        }
+        for name in [
+            "", "a,b", "a b", "a\tb", "a\"b", "a'b", "a=b", "a(b", "a:b", "a#b", "a\u{1b}b", "é", "-a", "a/b", "..",
+        ] {
+            #expect(sw.error("add-port", "br0", "--", name, "type=null").contains("expected a name"), "\(name)")
+            #expect(sw.error("add-br", "--", name, "local=none").contains("expected a name"), "\(name)")
+        }
+        for name in ["5a", "0xfg", "all1", "eth0.100", "veth-a@b", "p_1", "normally", "a+b~c"] {
+            try sw("add-port", "br0", name, "type=null")
+            try sw("add-flow", "br0", "in_port=\(name),actions=output:\(name)")
+            try sw("del-port", name)
+        }
+    }
+
+    @Test func aDeviceIsOnePort() throws {
+        let sw = try CommandedSwitch.simple()
+        // Files let ports wait for devices that are not there.
+        try sw(
+            "config/load", "-",
+            "bridges: [{name: br0, local: none, ports: [{name: nodev0}, {name: x, dev: nodev1, type: afpacket}]}]")
+        let taken = "device nodev0 is port nodev0 of bridge br0 already"
+        #expect(sw.error("add-port", "br0", "y", "dev=nodev0") == taken)
+        #expect(sw.error("add-port", "br0", "y", "type=tap", "dev=nodev1").contains("is port x of bridge br0"))
+        #expect(sw.error("set-port", "x", "dev=nodev0") == taken)
+        #expect(sw.error("add-br", "nodev1") == "device nodev1 is port x of bridge br0 already")
+        #expect(sw.error("add-port", "br0", "lo").contains("the loopback device cannot be a port"))
+        #expect(sw.error("add-port", "br0", "y", "dev=lo").contains("the loopback device cannot be a port"))
+        // Two ports may exchange their devices.
+        try sw(
+            "config/load", "-",
+            "bridges: [{name: br0, local: none, ports: [{name: nodev0, dev: nodev1}, {name: x, dev: nodev0}]}]")
+    }
+
+    /// A bridge without a port of its own does not name it where it floods.
+    @Test func noLocalPortInTraces() throws {
+        let sw = try CommandedSwitch.simple()
+        for actions in ["normal", "all", "flood"] {
+            try sw("add-flow", "br0", "actions=\(actions)")
+            let trace = try sw("trace", "br0", "in_port=1,dl_src=00:00:00:00:00:01")
+            #expect(trace.contains("Datapath actions: 2,3,4\n"), "\(trace)")
+            #expect(!trace.contains("NO_FWD") && !trace.contains("LOCAL"), "\(trace)")
+        }
+        try sw("add-flow", "br0", "actions=output:LOCAL")
+        #expect(try sw("trace", "br0", "in_port=1").contains("Nonexistent output port"))
+    }
+
+    /// Where time stands still no second ends, so nothing is held back in it unless that is asked for.
+    @Test func moveLimitInStandingTime() throws {
+        let sw = try CommandedSwitch.simple()
+        try sw("add-flow", "br0", "actions=normal")
+        func move(_ times: Int) throws {
+            for i in 0..<times { try sw("inject", "p\(1 + i % 2)", SwitchCommandTests.frame) }
+        }
+        try move(150)
+        #expect(try !sw("drops").contains("mac_move_too_often"))
+        #expect(try !sw("config/show").contains("mac-move-limit"))
+        try sw("set-br", "br0", "mac-move-limit=100")
+        #expect(try sw("config/show").contains("mac-move-limit: 100"))
+        try move(150)
+        #expect(try sw("drops").contains("mac_move_too_often"))
+        try sw("time/warp", "1000")
+        let before = sw.sent("p3")
+        try move(10)
+        #expect(sw.sent("p3") == before + 10)
+        try sw("set-br", "br0", "mac-move-limit=")
+        #expect(try !sw("config/show").contains("mac-move-limit"))
     }
 
     /// What the system says of a file, behind its path; a pipe that nobody writes to does not hold up the switch.

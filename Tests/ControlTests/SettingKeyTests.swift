@@ -4,8 +4,11 @@ import Testing
 /// What `--help` lists is what the parsers take.
 @Suite struct SettingKeyTests {
     /// A command that takes keys, and what makes it succeed with nothing but a key.
-    private func take(_ command: String, _ words: [String]) throws -> String? {
-        let sw = try CommandedSwitch.simple()
+    private func take(_ sw: CommandedSwitch, _ command: String, _ words: [String]) throws -> String? {
+        _ = sw.registryAnswer("del-br", ["--if-exists", "br1"])
+        _ = sw.registryAnswer("del-port", ["--if-exists", "br0", "x"])
+        _ = sw.registryAnswer("del-mirror", ["br0", "m"])
+        _ = sw.registryAnswer("capture", ["stop", "p1"])
         let parameters: [String]
         switch command {
         case "add-br": parameters = ["br1", "local=none"] + words
@@ -39,29 +42,29 @@ import Testing
     /// Every key that is listed is known, by each of its names and with `_`; an unknown one is refused with the list.
     @Test(arguments: takers)
     func listedKeysAreKnown(_ command: String) throws {
+        let sw = try CommandedSwitch.simple()
         let spec = CommandSpec.named(command)
         for key in spec.keys {
             for name in [key.name] + key.aliases {
-                let plain = try take(command, ["\(name)="]) ?? ""
+                let plain = try take(sw, command, ["\(name)="]) ?? ""
                 #expect(!plain.contains("unknown key"), "\(plain)")
-                let other = try take(command, [String(name.map { $0 == "-" ? "_" : $0 }) + "="]) ?? ""
+                let other = try take(sw, command, [String(name.map { $0 == "-" ? "_" : $0 }) + "="]) ?? ""
                 #expect(!other.contains("unknown key"), "\(other)")
             }
         }
         let names = spec.keys.map(\.name).joined(separator: ", ")
-        #expect(try take(command, ["bogus=1"]) == "unknown key \"bogus\", expected one of \(names)")
+        #expect(try take(sw, command, ["bogus=1"]) == "unknown key \"bogus\", expected one of \(names)")
     }
 
     /// What help names as the default is a value, and saying it changes nothing.
     @Test func defaultsAreTrue() throws {
-        for command in ["add-br", "set"] {
+        let sw = try CommandedSwitch()
+        try sw("add-br", "br1", "local=none")
+        let before = try sw("config/show")
+        for command in ["set-br", "set"] {
             for key in CommandSpec.named(command).keys where !key.standard.hasPrefix("(") && key.name != "local" {
-                let sw = try CommandedSwitch()
-                try sw("add-br", "br1", "local=none")
-                let before = try sw("config/show")
                 let target = command == "set" ? [] : ["br1"]
-                let answer = sw.registryAnswer(
-                    command == "set" ? "set" : "set-br", target + ["\(key.name)=\(key.standard)"])
+                let answer = sw.registryAnswer(command, target + ["\(key.name)=\(key.standard)"])
                 #expect(answer.error == nil, "\(key.name)")
                 #expect(try sw("config/show") == before, "\(key.name)")
             }

@@ -57,6 +57,7 @@ public struct CommandLineClient {
             guard spec != nil else {
                 return Outcome(status: .wrongUsage, error: CommandError.unknownCommand(command).description)
             }
+            if case .badPath = error { return Outcome(status: .wrongUsage, error: error.description) }
             return Outcome(status: .noSwitch, error: error.description)
         }
         return outcome(response)

@@ -6,12 +6,14 @@ import Glibc
 public enum ControlClientError: Error, CustomStringConvertible {
     /// Nobody listens at the path, or the connection broke.
     case noAnswer(String)
+    /// No socket can have that path.
+    case badPath(String)
     /// What came back is no answer.
     case badAnswer(String)
 
     public var description: String {
         switch self {
-        case .noAnswer(let what), .badAnswer(let what): what
+        case .noAnswer(let what), .badPath(let what), .badAnswer(let what): what
         }
     }
 }
@@ -28,7 +30,10 @@ public final class ControlClient {
     public init(path: String) throws(ControlClientError) {
         self.path = path
         guard let address = UnixAddress(path: path) else {
-            throw .noAnswer("\(path): path is empty or longer than \(UnixAddress.maximumPathLength) bytes")
+            throw .badPath(
+                path.isEmpty
+                    ? "the path of the control socket is empty"
+                    : "\(path.echoed): the path of a socket has at most \(UnixAddress.maximumPathLength) bytes")
         }
         descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .noAnswer("socket: \(String(cString: strerror(weft_errno())))") }

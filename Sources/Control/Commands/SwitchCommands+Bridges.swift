@@ -8,7 +8,7 @@ extension SwitchCommands {
     func bindBridgeCommands(_ registry: CommandRegistry) {
         registry.bind("show") { _ throws(CommandError) in self.show() }
         registry.bind("add-br") { invocation throws(CommandError) in
-            let name = try refusing { () throws(SettingError) in try SettingValue.name(invocation.arguments[0]) }
+            let name = try refusing { () throws(SettingError) in try SettingValue.portName(invocation.arguments[0]) }
             if invocation.has("--may-exist"), self.model.state.bridge(named: name) != nil { return .done }
             var bridge = BridgeConfiguration(name: name)
             try Self.apply(invocation.arguments.dropFirst(), to: &bridge)

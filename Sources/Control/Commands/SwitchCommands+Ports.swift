@@ -7,7 +7,7 @@ extension SwitchCommands {
     func bindPortCommands(_ registry: CommandRegistry) {
         registry.bind("add-port") { invocation throws(CommandError) in
             let bridge = invocation.arguments[0]
-            let name = try refusing { () throws(SettingError) in try SettingValue.name(invocation.arguments[1]) }
+            let name = try refusing { () throws(SettingError) in try SettingValue.portName(invocation.arguments[1]) }
             let there = self.model.state.port(named: name)
             if invocation.has("--may-exist"), let there, there.bridge == (try self.configured.state(bridge).number) {
                 return .done

@@ -27,8 +27,9 @@ public struct BridgeConfiguration: Equatable, Sendable {
     public var macTableSize = StationTable.defaultMaximumEntries
     /// Seconds.
     public var macAgingTime = StationTable.defaultAgingTime
-    /// Moves of a station in one second; 0 is any number.
-    public var macMoveLimit = StationTable.defaultMoveLimit
+    /// Moves of a station in one second; 0 is any number. Nil: the default, and any number where time stands still, since
+    /// seconds do not end there.
+    public var macMoveLimit: Int?
     public var forwardBPDU = false
     public var floodVLANs: Set<UInt16> = []
     public var description = ""
@@ -71,7 +72,7 @@ extension BridgeConfiguration: Configurable {
             "mac-aging-time", "SECONDS", String(StationTable.defaultAgingTime),
             "after which a silent MAC address is forgotten, 15 to 3600"),
         SettingKey(
-            "mac-move-limit", "N", String(StationTable.defaultMoveLimit),
+            "mac-move-limit", "N", "(\(StationTable.defaultMoveLimit); with weftd --virtual-time any number)",
             "moves of one MAC address in a second that are learned, 0 for any number"),
         SettingKey("forward-bpdu", "true|false", "false", "forward frames to 01:80:c2:00:00:0x, as NORMAL does not"),
         SettingKey("flood-vlans", "VLANS", "(none)", "VLANs that flood always and learn nothing, as in 1,5,10-19"),
@@ -111,7 +112,7 @@ extension BridgeConfiguration: Configurable {
         case "mac-aging-time":
             macAgingTime = try isEmpty ? StationTable.defaultAgingTime : SettingValue.integer(value, 15...3600)
         case "mac-move-limit":
-            macMoveLimit = try isEmpty ? StationTable.defaultMoveLimit : SettingValue.integer(value, 0...1_000_000)
+            macMoveLimit = try isEmpty ? nil : SettingValue.integer(value, 0...1_000_000)
         case "forward-bpdu": forwardBPDU = try isEmpty ? false : SettingValue.bool(value)
         case "flood-vlans": floodVLANs = try SettingValue.vlans(value) ?? []
         default: description = value
@@ -132,7 +133,7 @@ extension BridgeConfiguration: Configurable {
             all.append(Setting("mac-table-size", String(macTableSize)))
         }
         if macAgingTime != StationTable.defaultAgingTime { all.append(Setting("mac-aging-time", String(macAgingTime))) }
-        if macMoveLimit != StationTable.defaultMoveLimit { all.append(Setting("mac-move-limit", String(macMoveLimit))) }
+        if let macMoveLimit { all.append(Setting("mac-move-limit", String(macMoveLimit))) }
         if forwardBPDU { all.append(Setting("forward-bpdu", "true")) }
         if !floodVLANs.isEmpty { all.append(Setting("flood-vlans", SettingValue.show(vlans: floodVLANs))) }
         if !description.isEmpty { all.append(Setting("dp-desc", description)) }
@@ -148,6 +149,9 @@ extension BridgeConfiguration: Configurable {
                 "\"\(name.echoed)\" is too long for a TAP device (15 bytes): use another name, or local=none")
         }
     }
+
+    /// The network device of the bridge's own port.
+    var localDevice: String? { local == .tap ? name : nil }
 
     /// The same bridge without what it contains.
     var alone: BridgeConfiguration {

@@ -10,12 +10,24 @@ extension Configuration {
             }
             names[name] = path
         }
-        for (i, bridge) in bridges.enumerated() { try take(bridge.name, "bridges[\(i)]") }
+        var devices: [String: String] = [:]
+        func take(device: String?, _ path: String) throws(ConfigurationError) {
+            guard let device else { return }
+            if let other = devices[device] {
+                throw ConfigurationError(path, "device \(device.echoed) is that of \(other) already")
+            }
+            devices[device] = path
+        }
+        for (i, bridge) in bridges.enumerated() {
+            try take(bridge.name, "bridges[\(i)]")
+            try take(device: bridge.localDevice, "bridges[\(i)]")
+        }
         for (i, bridge) in bridges.enumerated() {
             var numbers: [UInt32: String] = [:]
             for (j, port) in bridge.ports.enumerated() {
                 let path = "bridges[\(i)].ports[\(j)]"
                 try take(port.name, path)
+                try take(device: port.device, path)
                 guard let number = port.number else { continue }
                 if let other = numbers[number] {
                     throw ConfigurationError(path + ".ofport", "\(number) is taken by \(other)")

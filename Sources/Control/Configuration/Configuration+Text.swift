@@ -9,7 +9,8 @@ extension Configuration {
         if let logLevel { lines.append("log-level: \(logLevel)") }
         if !settings.settings.isEmpty { lines.append("settings:") }
         lines += settings.settings.map { "  \(Self.write($0))" }
-        if !bridges.isEmpty { lines.append("bridges:") }
+        // Said even where there are none: an empty file is taken for a truncated one.
+        lines.append(bridges.isEmpty ? "bridges: []" : "bridges:")
         for bridge in bridges { Self.write(bridge, to: &lines) }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -30,11 +30,11 @@ struct Entries {
         self.all = all
     }
 
-    func name() throws(ConfigurationError) -> String {
+    func name(_ read: (String) throws(SettingError) -> String) throws(ConfigurationError) -> String {
         guard let entry = all.first(where: { $0.key == "name" }) else {
             throw ConfigurationError(path, "has no name", at: node)
         }
-        return try entry.setting(SettingValue.name)
+        return try entry.setting(read)
     }
 
     func validate(_ value: some Configurable) throws(ConfigurationError) {

@@ -10,7 +10,9 @@ struct ConfigurationReader {
     let directory: String?
 
     func read(_ text: String) throws(ConfigurationError) -> Configuration {
-        guard let root = try compose(text) else { return Configuration() }
+        guard let root = try compose(text) else {
+            throw ConfigurationError("", "is empty; a file that clears the switch says so: bridges: []")
+        }
         let top = try Entries(root, "")
         var configuration = Configuration()
         for entry in top.all {
@@ -34,6 +36,9 @@ struct ConfigurationReader {
                 }
             case "settings": try readSettings(entry, into: &configuration.settings)
             case "bridges":
+                if case .scalar(let scalar) = entry.node, scalar.string.isEmpty {
+                    throw ConfigurationError(entry.path, "has no value; a file that clears the switch says bridges: []")
+                }
                 for (node, path) in try entry.list() { configuration.bridges.append(try bridge(node, path)) }
             default:
                 throw entry.unknown(["control", "workers", "cores", "cache", "log-level", "settings", "bridges"])
@@ -76,7 +81,7 @@ struct ConfigurationReader {
 
     private func bridge(_ node: Node, _ path: String) throws(ConfigurationError) -> BridgeConfiguration {
         let entries = try Entries(node, path)
-        var bridge = BridgeConfiguration(name: try entries.name())
+        var bridge = BridgeConfiguration(name: try entries.name(SettingValue.portName))
         for entry in entries.all {
             switch entry.key {
             case "name": break
@@ -113,7 +118,7 @@ struct ConfigurationReader {
 
     private func port(_ node: Node, _ path: String) throws(ConfigurationError) -> PortConfiguration {
         let entries = try Entries(node, path)
-        var port = PortConfiguration(name: try entries.name())
+        var port = PortConfiguration(name: try entries.name(SettingValue.portName))
         for entry in entries.all where entry.key != "name" { try entry.apply(to: &port, others: ["name"]) }
         try entries.validate(port)
         return port
@@ -121,7 +126,7 @@ struct ConfigurationReader {
 
     private func mirror(_ node: Node, _ path: String) throws(ConfigurationError) -> MirrorConfiguration {
         let entries = try Entries(node, path)
-        var mirror = MirrorConfiguration(name: try entries.name())
+        var mirror = MirrorConfiguration(name: try entries.name(SettingValue.name))
         for entry in entries.all where entry.key != "name" { try entry.apply(to: &mirror, others: ["name"]) }
         try entries.validate(mirror)
         return mirror

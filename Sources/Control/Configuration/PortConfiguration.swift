@@ -50,6 +50,15 @@ public struct PortConfiguration: Equatable, Sendable {
     /// The mode that counts: without one, a port with a tag is an access port (ovs-vswitchd.conf.db(5), vlan_mode).
     public var effectiveVLANMode: VLANMode { vlanMode ?? (tag == nil ? .trunk : .access) }
 
+    /// The network device behind the port.
+    var device: String? {
+        switch kind {
+        case .afpacket, .tap: options["dev"] ?? name
+        case .internal: name
+        case .pcap, .null, .patch: nil
+        }
+    }
+
     /// Whether the device has to be closed and opened for the change from `other` to this.
     func needsReopening(from other: PortConfiguration) -> Bool {
         kind != other.kind || options != other.options || (number != nil && number != other.number)

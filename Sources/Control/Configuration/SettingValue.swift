@@ -76,15 +76,37 @@ enum SettingValue {
 
     /// The name of a bridge, port or mirror.
     static func name(_ text: String) throws(SettingError) -> String {
-        let isFine = text.utf8.allSatisfy {
-            $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: ",")
-        }
+        // What separates words, values and comments in flows, configurations and shells is not for names.
+        let isFine = text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !Self.signs.contains($0) }
         guard isFine, (1...63).contains(text.utf8.count), text != ".", text != "..", !text.hasPrefix("-") else {
             throw SettingError(
-                "expected a name of 1 to 63 letters, digits and signs but '/' and ',', found \"\(text.echoed)\"")
+                "expected a name of 1 to 63 letters, digits and signs but /,:;=#()[]{}<>|\"'`\\, found \"\(text.echoed)\""
+            )
         }
         return text
     }
+
+    private static let signs = Set("/,:;=#()[]{}<>|\"'`\\".utf8)
+
+    /// The name of a bridge or port. Flows name ports, so it must not be what means something else there.
+    static func portName(_ text: String) throws(SettingError) -> String {
+        let name = try name(text)
+        let digits = name.lowercased().hasPrefix("0x") ? name.dropFirst(2) : name[...]
+        let isNumber = digits.allSatisfy { digits.count == name.count ? $0.isNumber : $0.isHexDigit }
+        if isNumber {
+            throw SettingError("\"\(name)\" cannot be a name: flows would take it for the number of a port")
+        }
+        let word = String(name.lowercased().map { $0 == "-" ? "_" : $0 })
+        if reserved.contains(word) {
+            throw SettingError("\"\(name)\" cannot be a name: it means something else in flows (ovs-ofctl(8))")
+        }
+        return name
+    }
+
+    /// Ports that OpenFlow has of itself, and the word for no port at all.
+    private static let reserved: Set = [
+        "in_port", "table", "normal", "flood", "all", "controller", "local", "any", "none", "unset", "drop",
+    ]
 
     static func show(macAddress: UInt64) -> String {
         (0..<6).map { i in

@@ -28,6 +28,7 @@ extension ConfiguredSwitch {
                 throw .refused(
                     "port \(port.name) exists already on bridge \(model.state.bridges[other.bridge]?.name ?? "")")
             }
+            if let name = port.device { try checkFree(name, except: port.name) }
             let ready = options
             device = try refusing { () throws(PortError) in
                 try Port.open(name: port.name, options: ready, log: log)

@@ -61,6 +61,19 @@ public final class ConfiguredSwitch {
         place(port).map { bridges[$0.bridge].ports[$0.port] }
     }
 
+    /// A device can be one port only: two of them would both take each frame that it receives. `except` is the port that is
+    /// about to give its device back.
+    func checkFree(_ name: String, except: String? = nil) throws(CommandError) {
+        for bridge in bridges {
+            if bridge.localDevice == name {
+                throw .refused("device \(name.echoed) is the own port of bridge \(bridge.name) already")
+            }
+            for port in bridge.ports where port.device == name && port.name != except {
+                throw .refused("device \(name.echoed) is port \(port.name) of bridge \(bridge.name) already")
+            }
+        }
+    }
+
     // MARK: Bridges
 
     func addBridge(_ bridge: BridgeConfiguration) throws(CommandError) {
@@ -69,10 +82,11 @@ public final class ConfiguredSwitch {
         guard model.state.bridge(named: bridge.name) == nil else {
             throw .refused("bridge \(bridge.name) exists already")
         }
+        if let device = bridge.localDevice { try checkFree(device) }
         let local = try open(localOf: bridge)
         do throws(CommandError) {
             try refusing { () throws(StateError) in
-                _ = try model.addBridge(bridge.name, BridgeSettings(bridge), now: now)
+                _ = try model.addBridge(bridge.name, settings(bridge), now: now)
             }
         } catch {
             local?.close()
@@ -86,11 +100,15 @@ public final class ConfiguredSwitch {
                     throw .refused(error.description)
                 }
             } else {
-                // Nothing stands behind the bridge's own port: floods leave it out.
+                // Nothing stands behind the bridge's own port: not even a station that is learned there gets frames.
                 try? model.setPort(index) { (port: inout PortState) in port.noForward = true }
             }
         }
         bridges.append(bridge)
+    }
+
+    private func settings(_ bridge: BridgeConfiguration) -> BridgeSettings {
+        BridgeSettings(bridge, isTimeVirtual: device.options.isTimeVirtual)
     }
 
     private func open(localOf bridge: BridgeConfiguration) throws(CommandError) -> Port? {
@@ -127,7 +145,7 @@ public final class ConfiguredSwitch {
         {
             try refusing { () throws(PortError) in try port.setMTU(mtu) }
         }
-        let settings = BridgeSettings(bridge)
+        let settings = settings(bridge)
         try refusing { () throws(StateError) in
             try model.setBridge(bridge.name, now: now) { $0 = settings }
         }

@@ -4,7 +4,7 @@ import Pipeline
 // From settings as they are written to those of the model.
 
 extension BridgeSettings {
-    init(_ bridge: BridgeConfiguration) {
+    init(_ bridge: BridgeConfiguration, isTimeVirtual: Bool = false) {
         self.init()
         failMode = bridge.failMode == .secure ? .secure : .standalone
         switch bridge.fragments {
@@ -16,9 +16,10 @@ extension BridgeSettings {
         datapathID = bridge.datapathID ?? hardwareAddress
         macTableSize = bridge.macTableSize
         macAgingTime = bridge.macAgingTime
-        macMoveLimit = bridge.macMoveLimit
+        macMoveLimit = bridge.macMoveLimit ?? (isTimeVirtual ? 0 : StationTable.defaultMoveLimit)
         forwardBPDU = bridge.forwardBPDU
         floodVLANs = bridge.floodVLANs
+        hasLocalDevice = bridge.local != .none
     }
 
     /// A local unicast address that stays the same over restarts: FNV-1a of the name.
