@@ -95,7 +95,7 @@ public final class LeftRight<Value: AnyObject>: @unchecked Sendable {
     }
 
     /// Returns when every reader that is inside now has left.
-    private func waitForReaders() {
+    func waitForReaders() {
         let count = readers.withLock { $0.count }
         for slot in 1..<(count + 1) {
             let word = words + slot * Self.wordsPerSlot

@@ -56,6 +56,7 @@ extension SwitchModel {
     ) throws(E) -> FlowChange {
         var done: FlowPlan?
         let book = books[number]
+        let released = counters.releasedCount
         try copies.change(
             first: { (state: SwitchState) throws(E) in
                 guard number < state.bridges.count, let bridge = state.bridges[number] else { return }
@@ -71,6 +72,7 @@ extension SwitchModel {
                 guard number < state.bridges.count, let bridge = state.bridges[number] else { return }
                 done?.repeatSteps(on: bridge)
             })
+        counters.reclaim(released)
         done?.settleCounters()
         return done?.change ?? FlowChange()
     }

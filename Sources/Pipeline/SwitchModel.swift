@@ -27,7 +27,7 @@ public final class SwitchModel: @unchecked Sendable {
     /// Called when ports have been deleted and no reader can see them any more, before their indices are given out again.
     public var whenPortsGo: (([PortIndex]) -> Void)?
 
-    public init() {}
+    public init() { counters.waitForReaders = { [copies] in copies.waitForReaders() } }
 
     /// A place for one worker, nil when there are 512 already.
     public func makeReader() -> Reader? { copies.makeReader() }
@@ -38,7 +38,9 @@ public final class SwitchModel: @unchecked Sendable {
 
     /// Runs `body` on both copies; it must do the same to each. `dependencies` name what it changes.
     package func change(_ dependencies: Dependencies, _ body: (SwitchState) -> Void) {
+        let released = counters.releasedCount
         copies.change(body, between: { changes.touch(dependencies) })
+        counters.reclaim(released)
     }
 
     /// Settings of the whole switch.
