@@ -27,9 +27,7 @@ extension Switch {
     private func expire(_ now: UInt64) {
         for rule in model.expireRules(now: now) { expiredRules.append(rule) }
         if expiredRules.count > 1024 { expiredRules.removeFirst(expiredRules.count - 1024) }
-        for case let bridge? in model.state.bridges {
-            while bridge.stations.expire(now: now) {}
-        }
+        for case let bridge? in model.state.bridges { bridge.stations.expire(now: now) }
     }
 
     /// Virtual time only: lets `milliseconds` pass, in steps fine enough that everything happens in its order.

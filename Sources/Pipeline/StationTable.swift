@@ -5,11 +5,13 @@ import Synchronization
 /// The MAC learning table (FDB) of one bridge: through which port each station was last heard, by VLAN.
 ///
 /// Workers learn and look up on their slow path; the upkeep thread ages; the control thread lists, flushes and sets static
-/// entries. All changes happen under one lock, held for a few dozen instructions. A lookup takes no lock: it
+/// entries. All changes happen under one lock, held for a few dozen instructions, or for a step of `removalsPerStep` where the
+/// whole table is gone through: a microsecond or two. A lookup takes no lock: it
 /// reads between two looks at a sequence number that each change makes odd and even again, and falls back to the lock
 /// when changes keep coming.
 ///
-/// Memory is fixed: a slab of `maximumEntries` records, 64 bytes each, and one chain head for each. A full table
+/// Memory is fixed: a slab of `maximumEntries` records, 64 bytes each, and one chain head for each. After a resize the old
+/// slab is freed as soon as no worker can be walking it (`reclaim`). A full table
 /// gives up the entry that was unused for longest on the port that has most, as Open vSwitch does, so that one port that
 /// invents addresses only pushes out its own.
 ///
@@ -58,7 +60,7 @@ public final class StationTable: @unchecked Sendable {
     }
 
     /// Everything that the lock protects, and that lookups read through atomics: `entries`, `heads`.
-    struct Storage {
+    struct Storage: @unchecked Sendable {
         var entries: UnsafeMutablePointer<Entry>
         var heads: UnsafeMutablePointer<UInt64>
         var bucketMask: UInt64
@@ -68,12 +70,16 @@ public final class StationTable: @unchecked Sendable {
         var ports: [PortList] = []
         var agingTime: Int
         var moveLimit: Int
-        var sweep = 0
+        /// Tables that were there before this one.
+        var resizes = 0
         var statistics = Statistics()
         /// Addresses of `heads` and `entries`, bucket mask and capacity, for lookups.
         var published: UnsafeMutablePointer<UInt64>
-        /// Tables from before a resize: a lookup may still be walking them.
-        var retired: [UnsafeMutableRawPointer] = []
+        /// Addresses of tables from before a resize: a lookup may still be walking them.
+        var retired: [UInt] = []
+
+        /// Addresses of the three pieces that this table consists of.
+        var memory: [UInt] { [UInt(bitPattern: entries), UInt(bitPattern: heads), UInt(bitPattern: published)] }
     }
 
     public struct Statistics: Sendable, Equatable {
@@ -137,10 +143,7 @@ public final class StationTable: @unchecked Sendable {
 
     deinit {
         storage.withLock {
-            for memory in $0.retired { memory.deallocate() }
-            $0.entries.deallocate()
-            $0.heads.deallocate()
-            $0.published.deallocate()
+            for address in $0.retired + $0.memory { UnsafeMutableRawPointer(bitPattern: address)?.deallocate() }
         }
         shared.deallocate()
     }

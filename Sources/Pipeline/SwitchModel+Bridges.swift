@@ -93,6 +93,8 @@ extension SwitchModel {
         change(new.floodVLANs == old.floodVLANs ? [.settings, .ports] : [.settings, .stations, .ports]) { state in
             state.bridges[bridge.number]?.adopt(new)
         }
+        // No worker is left that looked stations up before the table had its new size.
+        bridge.stations.reclaim()
         if new.failMode == .standalone, old.failMode != .standalone { addNormalFlow(bridge.number, now: now) }
     }
 

@@ -66,13 +66,83 @@ import Testing
         #expect(table.statistics.expired == 2)
     }
 
-    @Test("expiry in small steps comes around") func smallSteps() {
-        let table = table(100)
-        for i in 0..<100 { _ = table.learn(vlan: 0, mac: UInt64(i) << 1, port: PortIndex(1), now: 0) }
-        var steps = 1
-        while !table.expire(now: 1_000_000, limit: 7) { steps += 1 }
-        #expect(steps == 15)
-        #expect(table.list().isEmpty)
+    @Test("expiry goes through the whole table", arguments: [10, 255, 256, 257, 3000]) func expiry(size: Int) {
+        let table = table(size)
+        for i in 0..<size { _ = table.learn(vlan: 0, mac: UInt64(i) << 1, port: PortIndex(1), now: 0) }
+        _ = table.learn(vlan: 0, mac: 0, port: PortIndex(1), now: 900_000)
+        table.expire(now: 1_000_000)
+        #expect(table.list().map(\.mac) == [0])
+        #expect(table.statistics.expired == UInt64(size - 1))
+    }
+
+    /// A worker that learns waits for one holding of the lock.
+    @Test("the lock is held for a few entries at a time") func smallSteps() {
+        let table = table(5000)
+        for i in 0..<1000 { _ = table.learn(vlan: 0, mac: UInt64(i) << 1, port: PortIndex(1), now: 0) }
+        var at: Int? = 0
+        var entries = table.statistics.entries
+        var steps = 0
+        while let start = at {
+            var gone: Dependencies = []
+            at = table.removeStep(from: start, &gone) { _ in true }
+            let left = table.statistics.entries
+            #expect(entries - left <= StationTable.removalsPerStep)
+            #expect(gone.isEmpty == (entries == left))
+            #expect(at.map { $0 - start <= StationTable.recordsPerStep } ?? true)
+            // What is learned between two steps is as good as any other entry.
+            _ = table.learn(vlan: 1, mac: 2, port: PortIndex(2), now: 1)
+            entries = table.statistics.entries
+            steps += 1
+        }
+        #expect(steps >= 1000 / StationTable.removalsPerStep)
+        #expect(table.list().allSatisfy { $0.vlan == 1 })
+    }
+
+    @Test("a flush beside learning takes all of its port and nothing of others") func flushBesideLearning() {
+        let table = table(4096)
+        for i in 0..<2000 { _ = table.learn(vlan: 0, mac: UInt64(i) << 1, port: PortIndex(1), now: 0) }
+        DispatchQueue.concurrentPerform(iterations: 3) { thread in
+            if thread == 0 { return table.flush(port: PortIndex(1)) }
+            for i in 0..<1000 {
+                _ = table.learn(vlan: UInt16(thread), mac: UInt64(i) << 1, port: PortIndex(2), now: 1)
+            }
+        }
+        let ports = table.list().map(\.port)
+        #expect(ports == Array(repeating: PortIndex(2), count: 2000))
+    }
+
+    /// Lookups walk a table without a lock; it is kept until they have left, and no longer.
+    @Test("tables from before a resize go when readers have left") func resizedTablesGo() throws {
+        let model = SwitchModel()
+        try model.addBridge("br0", now: 1)
+        let table = try #require(model.state.bridges[0]?.stations)
+        let reader = try #require(model.makeReader())
+        let isDone = Atomic<Bool>(false)
+        let wrong = Atomic<Int>(0)
+        _ = table.setStatic(vlan: 0, mac: 0xffe, port: PortIndex(99), now: 0)
+        DispatchQueue.concurrentPerform(iterations: 2) { thread in
+            if thread == 0 {
+                for round in 0..<200 {
+                    try? model.setBridge("br0", now: 1) { $0.macTableSize = round % 2 == 0 ? 100 : 5000 }
+                    if table.retiredTables != 0 { wrong.add(1, ordering: .relaxed) }
+                }
+                isDone.store(true, ordering: .releasing)
+                return
+            }
+            var number: UInt64 = 0
+            while !isDone.load(ordering: .acquiring) {
+                _ = reader.enter()
+                for _ in 0..<20 {
+                    number += 2
+                    _ = table.learn(vlan: 1, mac: number & 0xff, port: PortIndex(1), now: number)
+                    if table.lookup(vlan: 0, mac: 0xffe)?.port != PortIndex(99) { wrong.add(1, ordering: .relaxed) }
+                }
+                reader.leave()
+            }
+        }
+        #expect(wrong.load(ordering: .relaxed) == 0)
+        table.maximumEntries = 50
+        #expect(table.retiredTables == 1)
     }
 
     @Test("a full table gives up the oldest entry of the port with most") func eviction() {

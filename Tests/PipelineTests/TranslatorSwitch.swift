@@ -128,7 +128,7 @@ final class TranslatorSwitch {
     func warp(_ milliseconds: UInt64) {
         now += milliseconds
         model.expireRules(now: now)
-        for case let bridge? in model.state.bridges { while !bridge.stations.expire(now: now) {} }
+        for case let bridge? in model.state.bridges { bridge.stations.expire(now: now) }
     }
 
     // MARK: Trace
