@@ -13,6 +13,8 @@ public final class AttachedPort {
     public internal(set) var placement: [Int] = []
     /// What the user wrote, for `show` and `config/save`.
     public let options: [String: String]
+    /// How often its device was looked at because something changed, since all devices were looked at last.
+    var looks = 0
 
     init(index: PortIndex, port: Port, options: [String: String]) {
         self.index = index
@@ -69,25 +71,6 @@ extension Switch {
         var load = Array(repeating: 0, count: workers.count)
         for worker in ports.values.flatMap(\.placement) + pending { load[worker] += 1 }
         return load.indices.min { load[$0] < load[$1] } ?? 0
-    }
-
-    /// Tells the pipeline of a port's link, MTU and MAC address.
-    func followLink(_ attached: AttachedPort) {
-        let status = attached.port.status
-        try? model.setPort(attached.index) { (port: inout PortState) throws(StateError) in
-            port.linkUp = status.linkUp
-            // The loopback device has one more than an IP packet can have.
-            port.mtu = min(status.mtu, 65535)
-            if status.hardwareAddress != 0 { port.hardwareAddress = status.hardwareAddress }
-        }
-    }
-
-    /// Looks at every device again: link, MTU, whether it vanished or came back.
-    public func refreshPorts() {
-        for attached in ports.values {
-            attached.port.refresh()
-            followLink(attached)
-        }
     }
 }
 

@@ -4,15 +4,16 @@ import Pipeline
 
 extension Switch {
     /// What is due now: learned rules are made, statistics are folded, timeouts are looked at, devices are watched. The control
-    /// thread calls it ten times a second (real time), and when `model.learnQueue` wakes it.
+    /// thread calls it ten times a second (real time). Virtual time passes in `warp` alone, so then only what packets asked
+    /// for and what happens to devices is due.
     public func tick() {
-        let now = clock.milliseconds
         drainRequests()
-        guard now >= nextUpkeep else { return }
+        lookAtDevices()
+        let now = clock.milliseconds
+        guard !clock.isVirtual, now >= nextUpkeep else { return }
         nextUpkeep = now + 500
         settle()
         expire(now)
-        refreshPorts()
     }
 
     /// Makes the rules that packets have asked for, but not for ever: packets may ask faster than rules are made, and what

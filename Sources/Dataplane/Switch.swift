@@ -20,7 +20,8 @@ import Synchronization
 /// leave `learn` requests in a queue.
 ///
 /// **Time.** `clock` is real or virtual. Nothing that lives by it (rule timeouts, station ageing, megaflow expiry) reads
-/// another clock. `tick` does what is due; with virtual time `warp` advances step by step and ticks.
+/// another clock. `tick` does what is due; with virtual time `warp` advances step by step and does it. Network devices are
+/// followed in real time, whatever the clock.
 ///
 /// **Balance.** At any quiet moment: frames received + injected + copies = frames transmitted + drops, where drops are those of
 /// the workers and of the ports. `balance` adds it up; tests hold it after every run.
@@ -52,7 +53,11 @@ public final class Switch {
     /// What ports that are gone have done.
     var detached = Balance()
     var isRunning = false
+    /// Milliseconds of the switch's clock.
     var nextUpkeep: UInt64 = 0
+    var deviceWatch: DeviceWatch?
+    /// Milliseconds of the monotonic clock.
+    var nextLook: UInt64 = 0
     /// Rules whose time was up, the last 1,024.
     public internal(set) var expiredRules: [ExpiredRule] = []
 

@@ -91,8 +91,11 @@ open class Port: @unchecked Sendable {
     /// Bytes of network packet.
     open func setMTU(_ mtu: Int) throws(PortError) { updateStatus { $0.mtu = mtu } }
 
-    /// Compares with the device: link, MTU, whether it vanished or came back. Called by the control thread, at least
-    /// when an `InterfaceMonitor` reports a change.
+    /// The network device that the port follows, for an `InterfaceMonitor` to be asked about; nil if it has none.
+    open var watchedDevice: WatchedDevice? { nil }
+
+    /// Compares with the device: link, MTU, whether it vanished or came back. Called by the control thread when an
+    /// `InterfaceMonitor` reports a change, and now and then.
     public final func refresh() {
         let transmitters = shared.withLock { $0.transmitters }
         for receiver in receivers { receiver.collect() }

@@ -1,6 +1,8 @@
 import CLinux
+import Dispatch
 import Glibc
 import Ports
+import Synchronization
 import Testing
 
 /// A network namespace of its own for one test: nothing in it is seen by the machine, and it goes away with everything
@@ -42,7 +44,9 @@ final class Namespace {
     }
 
     /// Runs a program inside.
-    func command(_ words: String...) throws {
+    func command(_ words: String...) throws { try run(words) }
+
+    func run(_ words: [String]) throws {
         try run {
             var arguments = words.map { strdup($0) } + [nil]
             defer { for argument in arguments { Glibc.free(argument) } }
@@ -79,5 +83,38 @@ final class Namespace {
     struct Refused: Error {
         var call: String
         var errno: Int32
+    }
+}
+
+/// What an `InterfaceMonitor` of a namespace reports.
+final class DeviceEvents: Sendable {
+    private let seen: Seen
+    private let monitor: InterfaceMonitor
+
+    private final class Seen: Sendable {
+        let changes = Mutex(DeviceChanges())
+        let more = DispatchSemaphore(value: 0)
+    }
+
+    init(in space: Namespace) throws {
+        let seen = Seen()
+        self.seen = seen
+        monitor = try space.run {
+            try InterfaceMonitor { changes in
+                seen.changes.withLock { $0.formUnion(changes) }
+                seen.more.signal()
+            }
+        }
+    }
+
+    /// Waits until what was reported since the last call is as wished; a report that never comes fails the test.
+    func wait(_ location: SourceLocation = #_sourceLocation, until isWished: (DeviceChanges) -> Bool) {
+        while !isWished(seen.changes.withLock { $0 }) {
+            guard seen.more.wait(timeout: .now() + 10) == .success else {
+                Issue.record("no report within 10 s", sourceLocation: location)
+                return
+            }
+        }
+        seen.changes.withLock { $0 = DeviceChanges() }
     }
 }

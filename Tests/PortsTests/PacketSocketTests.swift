@@ -128,13 +128,13 @@ struct PacketSocketTests {
     }
 
     @Test func deviceVanishesAndComesBack() throws {
-        let monitor = try home.run { try InterfaceMonitor() }
+        let events = try DeviceEvents(in: home)
         let port = try home.open("near0", "afpacket", ["queues": "2"])
         let transmitter = try home.transmitter(port)
         var bench = Bench()
-        _ = monitor.changes()
+        let device = try #require(port.watchedDevice)
         try home.command("ip", "link", "del", "near0")
-        #expect(monitor.changes() == .devices(["near0"]))
+        events.wait { $0.concern(device) }
         try home.refresh(port)
         #expect(!port.status.linkUp && !port.status.present)
         #expect(port.status.error?.contains("near0") == true)
@@ -143,7 +143,7 @@ struct PacketSocketTests {
         bench.transmit([frame(60)], transmitter)
         #expect(port.transmitted.drops == [.portDown: 1])
         try home.veth("near0", "far0", in: far)
-        #expect(monitor.changes() == .devices(["near0", "far0"]) || monitor.changes() == .devices([]))
+        events.wait { $0.names.contains("near0") }
         try home.refresh(port)
         #expect(port.status.linkUp)
         #expect(port.status.error == nil)
@@ -155,6 +155,49 @@ struct PacketSocketTests {
         #expect(bench.receive(peer.receivers[0]) == [frame(61)])
         port.close()
         #expect(port.receivers[0].pollDescriptor == nil)
+    }
+
+    @Test func aDeviceUnderTheIndexOfAnotherIsNoticed() throws {
+        let port = try home.open("near0", "afpacket")
+        let index = try #require(port.watchedDevice?.index)
+        try home.command("ip", "link", "del", "near0")
+        try home.command(
+            "ip", "link", "add", "near0", "index", "\(index)", "type", "veth", "peer", "name", "far0", "netns", far.path
+        )
+        for (space, device) in [(home, "near0"), (far, "far0")] {
+            try space.command("ip", "link", "set", device, "addrgenmode", "none")
+            try space.command("ip", "link", "set", device, "up")
+        }
+        try home.refresh(port)
+        #expect(port.status.linkUp)
+        #expect(port.watchedDevice?.index == index)
+        var bench = Bench()
+        _ = bench.receive(port.receivers[0])
+        let peer = try far.open("far0", "afpacket")
+        bench.transmit([frame(60)], try far.transmitter(peer))
+        #expect(bench.receive(port.receivers[0]) == [frame(60)])
+    }
+
+    /// Each kind of change is told, also when a device takes another name.
+    @Test func theKernelTellsOfChanges() throws {
+        let port = try home.open("near0", "afpacket")
+        let device = try #require(port.watchedDevice)
+        let events = try DeviceEvents(in: home)
+        for change in [["mtu", "1400"], ["down"], ["up"]] {
+            try home.run(["ip", "link", "set", "near0"] + change)
+            events.wait { $0.concern(device) }
+        }
+        try home.refresh(port)
+        #expect(port.status.mtu == 1400)
+        try far.command("ip", "link", "set", "far0", "down")
+        events.wait { $0.concern(device) }
+        try home.command("ip", "link", "set", "near0", "down")
+        events.wait { $0.concern(device) }
+        try home.command("ip", "link", "set", "near0", "name", "other0")
+        events.wait { $0.indices.contains(device.index) && $0.names.contains("other0") }
+        try home.refresh(port)
+        #expect(!port.status.present)
+        #expect(port.watchedDevice == WatchedDevice(name: "near0", index: 0))
     }
 
     @Test func followsLinkAndMTU() throws {

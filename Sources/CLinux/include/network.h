@@ -45,6 +45,13 @@ static inline int weft_bind_packet(int fd, int index, uint16_t protocol) {
     return bind(fd, (struct sockaddr *)&address, sizeof address);
 }
 
+// Index of the device that a packet socket is bound to, -1 once that device was deleted.
+static inline int weft_packet_bound_index(int fd) {
+    struct sockaddr_ll address;
+    socklen_t length = sizeof address;
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 ? address.sll_ifindex : -1;
+}
+
 static inline int weft_packet_promiscuous(int fd, int index) {
     struct packet_mreq request;
     memset(&request, 0, sizeof request);
@@ -190,8 +197,10 @@ static inline int weft_link_events_open(void) {
     return fd;
 }
 
-// Walks the messages in `buffer`: puts the name of the next changed device into `name` and advances `*at`; 0 at the end.
-static inline int weft_link_events_next(const char *buffer, uint32_t length, uint32_t *at, char name[IFNAMSIZ]) {
+// Walks the messages in `buffer`: puts index and name of the next changed device into `*index` and `name` and advances
+// `*at`; 0 at the end.
+static inline int weft_link_events_next(
+    const char *buffer, uint32_t length, uint32_t *at, int *index, char name[IFNAMSIZ]) {
     while (*at < length) {
         const struct nlmsghdr *message = (const struct nlmsghdr *)(const void *)(buffer + *at);
         uint32_t left = length - *at;
@@ -199,7 +208,8 @@ static inline int weft_link_events_next(const char *buffer, uint32_t length, uin
         *at += NLMSG_ALIGN(message->nlmsg_len);
         if (message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK) continue;
         if (message->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg))) continue;
-        const struct rtattr *attribute = IFLA_RTA((const struct ifinfomsg *)NLMSG_DATA(message));
+        const struct ifinfomsg *link = (const struct ifinfomsg *)NLMSG_DATA(message);
+        const struct rtattr *attribute = IFLA_RTA(link);
         int rest = (int)IFLA_PAYLOAD(message);
         for (; RTA_OK(attribute, rest); attribute = RTA_NEXT(attribute, rest)) {
             if (attribute->rta_type != IFLA_IFNAME) continue;
@@ -207,6 +217,7 @@ static inline int weft_link_events_next(const char *buffer, uint32_t length, uin
             if (size > IFNAMSIZ - 1) size = IFNAMSIZ - 1;
             memset(name, 0, IFNAMSIZ);
             memcpy(name, RTA_DATA(attribute), size);
+            *index = link->ifi_index;
             return 1;
         }
     }

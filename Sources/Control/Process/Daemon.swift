@@ -5,6 +5,7 @@ import Foundation
 import Glibc
 import Logging
 import Pipeline
+import Ports
 
 /// The life of a `weftd`: start, commands, signals, stop.
 ///
@@ -91,7 +92,8 @@ public final class Daemon: @unchecked Sendable {
         _ commands: UncheckedBox<SwitchCommands>, _ registry: UncheckedBox<CommandRegistry>,
         _ configuration: Configuration, _ thread: ControlThread
     ) throws {
-        let failure = thread.wait { [self] () -> String? in
+        let failure = thread.wait { [self, weak thread] () -> String? in
+            watchDevices(commands, thread)
             do throws(SwitchError) { try commands.value.device.start() } catch { return error.description }
             commands.value.bind(to: registry.value)
             bindProcessCommands(registry.value)
@@ -118,10 +120,21 @@ public final class Daemon: @unchecked Sendable {
             rounds += 1
             return rounds
         }
-        thread.every(seconds: Self.period) { [notifier, options] in
-            if options.isTimeVirtual { commands.value.device.drainRequests() } else { commands.value.device.tick() }
+        thread.every(seconds: Self.period) { [notifier] in
+            commands.value.device.tick()
             commands.value.endFinishedCaptures()
             if let watchdogEvery, round() % watchdogEvery == 0 { notifier.watchdog() }
+        }
+    }
+
+    /// Before any port is opened, so that no change goes unheard.
+    private func watchDevices(_ commands: UncheckedBox<SwitchCommands>, _ thread: ControlThread?) {
+        do throws(PortError) {
+            try commands.value.device.watchDevices { [weak thread] in
+                thread?.submit { commands.value.device.followDevices() }
+            }
+        } catch {
+            logger.warning("network devices are looked at twice a second, for the kernel does not tell: \(error)")
         }
     }
 

@@ -39,25 +39,34 @@ final class PacketRing: @unchecked Sendable {
         let blocks32 = UInt32(blocks)
         do throws(PortError) {
             try Self.prepare(descriptor, name, port)
-            // Bound and in its group before the ring is made: making the ring throws away what came until then, so
-            // no frame is seen by two queues.
-            guard weft_bind_packet(descriptor, index, UInt16(ETH_P_ALL)) == 0 else {
-                throw PortError.system("bind", on: name, port: port)
+            // A group takes only sockets that are bound. Making the ring throws away what came until then, so no frame is
+            // seen by two queues.
+            if queues > 1 {
+                try Self.bind(descriptor, index, name, port)
+                try Self.joinFanout(descriptor, name, port, &fanout)
             }
-            if queues > 1 { try Self.joinFanout(descriptor, name, port, &fanout) }
             var request = tpacket_req(
                 tp_block_size: 65536, tp_block_nr: blocks32, tp_frame_size: size32, tp_frame_nr: count32)
             guard
                 setsockopt(descriptor, SOL_PACKET, PACKET_RX_RING, &request, UInt32(MemoryLayout<tpacket_req>.size))
                     == 0
             else { throw PortError.system("setsockopt(PACKET_RX_RING)", on: name, port: port) }
-            guard weft_packet_promiscuous(descriptor, index) == 0 else {
-                throw PortError.system("setsockopt(PACKET_MR_PROMISC)", on: name, port: port)
-            }
             let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, descriptor, 0)
             guard let memory, memory != UnsafeMutableRawPointer(bitPattern: -1) else {
                 throw PortError.system("mmap of the receive ring", on: name, port: port)
             }
+            do throws(PortError) {
+                // A lone queue is bound last: while the ring of a bound socket is made, the kernel (6.18 for one) does not
+                // notice that the device is set up, and the socket stays deaf.
+                if queues == 1 { try Self.bind(descriptor, index, name, port) }
+                guard weft_packet_promiscuous(descriptor, index) == 0 else {
+                    throw PortError.system("setsockopt(PACKET_MR_PROMISC)", on: name, port: port)
+                }
+            } catch {
+                munmap(memory, byteCount)
+                throw error
+            }
+            // Last: from here on `deinit` gives everything back.
             base = memory
         } catch {
             close(descriptor)
@@ -68,6 +77,12 @@ final class PacketRing: @unchecked Sendable {
     deinit {
         munmap(base, byteCount)
         close(descriptor)
+    }
+
+    private static func bind(_ socket: Int32, _ index: Int32, _ name: String, _ port: String) throws(PortError) {
+        guard weft_bind_packet(socket, index, UInt16(ETH_P_ALL)) == 0 else {
+            throw PortError.system("bind", on: name, port: port)
+        }
     }
 
     private static func prepare(_ socket: Int32, _ name: String, _ port: String) throws(PortError) {

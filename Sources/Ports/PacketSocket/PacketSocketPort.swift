@@ -58,6 +58,10 @@ final class PacketSocketPort: Port, @unchecked Sendable {
         return rings
     }
 
+    override var watchedDevice: WatchedDevice? {
+        WatchedDevice(name: device.name, index: device.index.load(ordering: .relaxed))
+    }
+
     override func openTransmitter(worker: Int) throws(PortError) -> PortTransmitter {
         try PacketSocketTransmitter(device: device, maximumFrame: frameLimit(status))
     }
@@ -82,9 +86,19 @@ final class PacketSocketPort: Port, @unchecked Sendable {
             if known != 0 { vanished() }
             return
         }
-        if state.index != known { appeared(state) }
+        if known != 0, state.index == known, !isBound(to: known) {
+            // Deleted, and made again under the same index.
+            vanished()
+            appeared(state)
+        } else if state.index != known {
+            appeared(state)
+        }
         guard device.index.load(ordering: .relaxed) == state.index else { return }
         updateStatus { $0.follow(device.state() ?? state) }
+    }
+
+    private func isBound(to index: Int32) -> Bool {
+        rings.withLock { rings in rings.allSatisfy { weft_packet_bound_index($0.descriptor) == index } }
     }
 
     private func vanished() {

@@ -42,6 +42,10 @@ final class TapPort: Port, @unchecked Sendable {
         if up { try device.setUp(true) }
     }
 
+    override var watchedDevice: WatchedDevice? {
+        WatchedDevice(name: device.name, index: device.index.load(ordering: .relaxed))
+    }
+
     override func openTransmitter(worker: Int) throws(PortError) -> PortTransmitter {
         let limit = frameLimit(status)
         return open.withLock { open in

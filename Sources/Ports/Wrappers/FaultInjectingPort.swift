@@ -44,6 +44,8 @@ public final class FaultInjectingPort: Port, @unchecked Sendable {
         follow()
     }
 
+    override public var watchedDevice: WatchedDevice? { inner.watchedDevice }
+
     override public func refreshDevice() {
         inner.refresh()
         follow()
