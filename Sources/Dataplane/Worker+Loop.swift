@@ -43,6 +43,8 @@ extension Worker {
     private func run() {
         weft_name_thread("weft-worker-\(number)")
         if let core { _ = weft_pin_to_core(Int32(core)) }
+        // A frame that is due is sent when it is due, not up to 50 microseconds later.
+        weft_timer_slack(1000)
         serve()
         runMailbox()
     }
@@ -142,27 +144,31 @@ extension Worker {
         return max(1, (weft_cycles() - start.0) * 1_000_000 / nanoseconds)
     }()
 
-    /// Nothing came: spin, or sleep until something does.
+    /// Nothing came: spin, or sleep until something does, or the next frame is due that comes by the clock.
     @inline(never)
     private func rest(_ spent: UInt64) {
         counters.add(.idleCycles, spent)
-        let milliseconds = idle.pause(now: weft_monotonic_nanoseconds(), canBeWoken: mailbox.descriptor >= 0)
-        guard milliseconds > 0 else { return weft_pause() }
-        counters.add(.sleeps, 1)
-        var descriptors: [pollfd] = []
-        if mailbox.descriptor >= 0 {
-            descriptors.append(pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0))
-        }
-        var wait = milliseconds
+        let now = weft_monotonic_nanoseconds()
+        var wait = idle.pause(now: now, canBeWoken: mailbox.descriptor >= 0)
+        guard wait > 0 else { return weft_pause() }
+        var count = 0
+        if mailbox.descriptor >= 0 { watch(mailbox.descriptor, &count) }
         // A port that is switched off would stay readable: nobody takes what waits there.
-        for receiver in receivers where !receiver.counters.adminDown && !receiver.isFinished {
-            if let descriptor = receiver.pollDescriptor {
-                descriptors.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
-            } else if receiver.mustBeAsked {
-                wait = 1
+        for i in 0..<polled.count {
+            polled[i]._withUnsafeGuaranteedRef { receiver in
+                if receiver.counters.adminDown || receiver.isFinished { return }
+                if let descriptor = receiver.pollDescriptor { watch(descriptor, &count) }
+                let due = receiver.nextFrameDue
+                if due != .max { wait = min(wait, due > now ? due - now : 0) }
             }
         }
-        poll(&descriptors, nfds_t(descriptors.count), wait)
+        counters.add(.sleeps, 1)
+        _ = weft_poll(watched, UInt32(truncatingIfNeeded: count), wait)
         mailbox.clearDescriptor()
+    }
+
+    @inline(__always) private func watch(_ descriptor: Int32, _ count: inout Int) {
+        watched[count] = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        count &+= 1
     }
 }

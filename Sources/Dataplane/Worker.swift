@@ -36,6 +36,8 @@ public final class Worker: @unchecked Sendable {
     var receivers: [PortReceiver] = [] { didSet { pollReceivers() } }
     /// The same, unretained, for the loop.
     private(set) var polled = UnsafeMutableBufferPointer<Unmanaged<PortReceiver>>(start: nil, count: 0)
+    /// What a sleeping worker waits for: room for the mailbox and each receiver.
+    private(set) var watched = UnsafeMutablePointer<pollfd>.allocate(capacity: 1)
     /// By port index; unretained, kept alive by `transmitterOwners`.
     let transmitters: UnsafeMutablePointer<Unmanaged<PortTransmitter>?>
     var transmitterOwners: [UInt32: PortTransmitter] = [:]
@@ -83,11 +85,14 @@ public final class Worker: @unchecked Sendable {
     private func pollReceivers() {
         polled.deallocate()
         polled = .allocate(capacity: receivers.count)
+        watched.deallocate()
+        watched = .allocate(capacity: receivers.count + 1)
         for (i, receiver) in receivers.enumerated() { polled.initializeElement(at: i, to: .passUnretained(receiver)) }
     }
 
     deinit {
         polled.deallocate()
+        watched.deallocate()
         pool.deinitialize(count: 1)
         pool.deallocate()
         segmentFrames.deallocate()

@@ -41,9 +41,9 @@ open class PortReceiver: @unchecked Sendable {
     /// May change while the port is open: ask again before each sleep.
     open var pollDescriptor: Int32? { nil }
 
-    /// Without a descriptor: whether frames may come all the same, so that a worker must not sleep for long. False while
-    /// the device is gone.
-    open var mustBeAsked: Bool { false }
+    /// Nanoseconds of the monotonic clock at which the next frame comes by itself, without anything that makes a descriptor
+    /// readable: a worker must not sleep for longer. `UInt64.max` if none does.
+    open var nextFrameDue: UInt64 { .max }
 
     /// True if there will never be another frame, as at the end of a file.
     open var isFinished: Bool { false }

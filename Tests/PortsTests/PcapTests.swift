@@ -213,4 +213,28 @@ import Testing
             #expect(bench.pool.inUse == 0)
         }
     }
+
+    /// A worker sleeps until the next frame of a file that is played at a rate.
+    @Test func aRateSaysWhenTheNextFrameIsDue() throws {
+        let scratch = try Scratch()
+        let path = try scratch.file("in", CaptureBytes(frames: [frame(60), frame(61)]).pcap)
+        var bench = Bench()
+        let fast = try open("p0", "pcap", ["rx": path]).receivers[0]
+        #expect(fast.nextFrameDue == 0)
+        #expect(bench.drain(fast).count == 2)
+        #expect(fast.nextFrameDue == .max)
+        let slow = try open("p1", "pcap", ["rx": path, "rate": "3"]).receivers[0]
+        #expect(slow.nextFrameDue == 0, "its time starts with the first look")
+        let before = weft_clock(CLOCK_MONOTONIC)
+        var received = bench.receive(slow).count
+        let after = weft_clock(CLOCK_MONOTONIC)
+        #expect((before + 333_333_334...after + 333_333_334).contains(slow.nextFrameDue))
+        while received < 2 {
+            let due = slow.nextFrameDue
+            let count = bench.receive(slow).count
+            if count > 0 { #expect(weft_clock(CLOCK_MONOTONIC) >= due, "no frame comes before it is due") }
+            received += count
+        }
+        #expect(slow.nextFrameDue == .max)
+    }
 }

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WEFT_MAXIMUM_CORES 4096
@@ -35,3 +36,13 @@ static inline int weft_allowed_cores(int *cores, int capacity) {
 
 // Name of the calling thread, 15 bytes, as `top -H` shows it.
 static inline void weft_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+// How many nanoseconds later than asked for the calling thread's sleeps may end, so that the kernel can gather timers.
+static inline void weft_timer_slack(unsigned long nanoseconds) { prctl(PR_SET_TIMERSLACK, nanoseconds); }
+
+// ppoll(2): waits for one of the descriptors, for so many nanoseconds at the most.
+static inline int weft_poll(struct pollfd *descriptors, unsigned int count, uint64_t nanoseconds) {
+    struct timespec limit = {
+        .tv_sec = (time_t)(nanoseconds / 1000000000), .tv_nsec = (long)(nanoseconds % 1000000000)};
+    return (int)syscall(SYS_ppoll, descriptors, count, &limit, (void *)0, (size_t)8);
+}

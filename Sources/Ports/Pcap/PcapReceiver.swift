@@ -38,7 +38,16 @@ public final class PcapReceiver: PortReceiver, @unchecked Sendable {
 
     /// Asked by any thread while the worker reads on.
     override public var isFinished: Bool { atEnd.load(ordering: .acquiring) }
-    override public var mustBeAsked: Bool { true }
+
+    override public var nextFrameDue: UInt64 {
+        if isFinished { return .max }
+        guard rate > 0, start > 0 else { return 0 }
+        // Rounded up: the first moment at which `due` allows one frame more.
+        let (high, low) = (sent &+ 1).multipliedFullWidth(by: 1_000_000_000)
+        guard high < rate else { return .max }
+        let (quotient, remainder) = rate.dividingFullWidth((high, low))
+        return start &+ quotient &+ (remainder > 0 ? 1 : 0)
+    }
 
     /// Back to the first frame.
     public func rewind() {

@@ -18,7 +18,7 @@ public final class FaultInjectingReceiver: PortReceiver, @unchecked Sendable {
     public var counts: FaultCounts { injector.counts }
 
     override public var pollDescriptor: Int32? { inner.pollDescriptor }
-    override public var mustBeAsked: Bool { inner.mustBeAsked }
+    override public var nextFrameDue: UInt64 { inner.nextFrameDue }
     override public var isFinished: Bool { inner.isFinished }
 
     /// The frames that came out of this wrapper, and what the port inside dropped.
