@@ -27,7 +27,6 @@ extension Switch {
     /// Puts an opened port behind the pipeline port `index`: transmit queues on every worker first, then its receive queues,
     /// so that the first frame received finds the way out of every other port.
     public func attach(_ port: Port, to index: PortIndex, options: [String: String] = [:]) throws(SwitchError) {
-        guard Int(index.rawValue) < 16384 else { throw SwitchError("no more than 16,383 ports") }
         var transmitters: [PortTransmitter] = []
         for worker in workers {
             do throws(PortError) { try transmitters.append(port.makeTransmitter(worker: worker.number)) } catch {

@@ -1,3 +1,4 @@
+import Actions
 import Base
 import CLinux
 import Flow
@@ -28,7 +29,7 @@ extension Worker {
     func detach(_ gone: [PortReceiver]) { receivers.removeAll { one in gone.contains { $0 === one } } }
 
     func setTransmitter(_ transmitter: PortTransmitter?, for port: PortIndex) {
-        guard Int(port.rawValue) < 16384 else { return }
+        guard Int(port.rawValue) < OutputBatches.maximumPorts else { return }
         transmitterOwners[port.rawValue] = transmitter
         transmitters[Int(port.rawValue)] = transmitter.map { Unmanaged.passUnretained($0) }
     }

@@ -37,7 +37,7 @@ extension SwitchModel {
         let stations = StationTable(
             bridge: number, changes: changes, maximumEntries: settings.macTableSize,
             agingTime: settings.macAgingTime, moveLimit: settings.macMoveLimit)
-        let index = takePortIndex()
+        let index = try takePortIndex()
         var local = PortState(index: index, bridge: number, number: .local, name: name, kind: .local)
         local.hardwareAddress = settings.hardwareAddress
         change([.ports, .settings]) { state in
@@ -47,6 +47,7 @@ extension SwitchModel {
             if number == state.bridges.count { state.bridges.append(bridge) } else { state.bridges[number] = bridge }
             state.setPort(local)
         }
+        portIndices[name] = index
         if number == books.count { books.append(RuleBook()) } else { books[number] = RuleBook() }
         if settings.failMode == .standalone { addNormalFlow(number, now: now) }
         return number
@@ -57,6 +58,7 @@ extension SwitchModel {
         let bridge = try self.bridge(name)
         let number = bridge.number
         let ports = Array(bridge.ports.values)
+        let gone = ports.compactMap { state.port($0) }
         var counters: [CounterHandle] = []
         for case let table? in bridge.tables { table.forEachRule { counters.append($0.counter) } }
         for group in bridge.groups.values { counters += [group.counter] + group.buckets.map(\.counter) }
@@ -70,8 +72,7 @@ extension SwitchModel {
         }
         books[number] = RuleBook()
         for counter in counters { self.counters.release(counter) }
-        forget(ports)
-        resolvePeers()
+        forget(gone)
     }
 
     /// The settings that a bridge has.

@@ -27,7 +27,7 @@ extension SwitchModel {
     ) throws(StateError) -> PortIndex {
         let bridge = try self.bridge(bridge)
         guard !request.name.isEmpty else { throw StateError(.invalid, "a port needs a name") }
-        if let other = state.port(named: request.name) {
+        if let other = portIndices[request.name].flatMap({ state.port($0) }) {
             let owner = state.bridges[other.bridge]?.name ?? ""
             throw StateError(.duplicate, "port \(request.name) exists already on bridge \(owner)")
         }
@@ -38,7 +38,7 @@ extension SwitchModel {
         let made = port
         try configure(&port)
         try check(port, sameAs: made)
-        port.index = takePortIndex()
+        port.index = try takePortIndex()
         if case .patch = request.kind {
             // Without any left, what passes goes uncounted.
             port.receiveCounter = counters.allocate(now: 0)
@@ -50,7 +50,8 @@ extension SwitchModel {
             state.setPort(ready)
             state.bridges[ready.bridge]?.ports[ready.number] = ready.index
         }
-        resolvePeers()
+        portIndices[ready.name] = ready.index
+        resolvePeers(ready.index, ready.name)
         return ready.index
     }
 
@@ -65,9 +66,8 @@ extension SwitchModel {
             bridge?.mirrors = bridge?.mirrors.map { $0.without(index) } ?? []
         }
         state.bridges[port.bridge]?.stations.flush(port: index, includingStatic: true)
-        forget([index])
+        forget([port])
         for case let counter? in [port.receiveCounter, port.transmitCounter] { counters.release(counter) }
-        resolvePeers()
     }
 
     /// Changes a port: VLANs, flags, link, MTU. Index, bridge, number, name and kind stay.
@@ -89,7 +89,8 @@ extension SwitchModel {
             throw StateError(.invalid, "only a patch port has a peer")
         }
         patchPeers[index] = peer
-        resolvePeers()
+        // The old peer is another one that this port no longer names.
+        resolvePeers(index, port.name)
     }
 
     /// The name that a patch port has as its peer, whether there is such a port or not.
@@ -139,28 +140,40 @@ extension SwitchModel {
         }
     }
 
-    /// An index that was not in use lately, so that a frame still on its way to an old port does not reach a new one.
-    func takePortIndex() -> PortIndex {
+    /// An index that was not in use lately, as long as there is one, so that a frame still on its way to an old port does not
+    /// reach a new one.
+    func takePortIndex() throws(StateError) -> PortIndex {
         let quarantine = 16
-        if freePorts.count > quarantine { return freePorts.removeFirst() }
+        let hasFresh = state.ports.count <= portLimit
+        if freePorts.count > (hasFresh ? quarantine : 0) { return freePorts.removeFirst() }
+        guard hasFresh else {
+            throw StateError(
+                .exhausted, "no more than \(portLimit) ports, patch ports and the bridges' own ports included")
+        }
         return PortIndex(UInt32(state.ports.count))
     }
 
-    func forget(_ ports: [PortIndex]) {
-        for index in ports { patchPeers[index] = nil }
-        whenPortsGo?(ports)
-        freePorts += ports
+    /// Ports that are no longer part of the state.
+    func forget(_ ports: [PortState]) {
+        for port in ports {
+            patchPeers[port.index] = nil
+            portIndices[port.name] = nil
+        }
+        let indices = ports.map(\.index)
+        whenPortsGo?(indices)
+        freePorts += indices
+        for port in ports { resolvePeers(port.index, port.name) }
     }
 
     /// Connects patch ports that name each other. One that names a port which is missing, is no patch port or names another
-    /// peer is not connected.
-    func resolvePeers() {
+    /// peer is not connected. Looks only at the port that came, went or changed, and those that name it.
+    func resolvePeers(_ index: PortIndex, _ name: String) {
         var updates: [PortState] = []
-        for (index, peerName) in patchPeers {
-            guard var port = state.port(index) else { continue }
+        for (other, peerName) in patchPeers where other == index || peerName == name {
+            guard var port = state.port(other) else { continue }
             var kind = PortState.Kind.patch(peer: nil)
-            if let peer = state.port(named: peerName), patchPeers[peer.index] == port.name, peer.index != index {
-                kind = .patch(peer: peer.index)
+            if let peer = portIndices[peerName], patchPeers[peer] == port.name, peer != other {
+                kind = .patch(peer: peer)
             }
             guard kind != port.kind else { continue }
             port.kind = kind

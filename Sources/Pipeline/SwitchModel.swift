@@ -1,3 +1,4 @@
+import Actions
 import Base
 import Synchronization
 
@@ -24,6 +25,10 @@ public final class SwitchModel: @unchecked Sendable {
     var patchPeers: [PortIndex: String] = [:]
     /// Port indices to give out again, longest unused first.
     var freePorts: [PortIndex] = []
+    /// Ports by name.
+    var portIndices: [String: PortIndex] = [:]
+    /// Ports at the most, over all bridges: patch ports and the bridges' own ports included.
+    package var portLimit = OutputBatches.maximumPorts - 1
     /// Called when ports have been deleted and no reader can see them any more, before their indices are given out again.
     public var whenPortsGo: (([PortIndex]) -> Void)?
 

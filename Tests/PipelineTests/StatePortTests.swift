@@ -76,6 +76,37 @@ import Testing
         _ = model.snapshot()
     }
 
+    @Test("ports of all kinds and bridges share one limit; what is one too many leaves no trace") func limit() throws {
+        let model = try SwitchModel.withBridge()
+        model.portLimit = 40
+        try model.addBridge("br1", now: 0)
+        var indices: [PortIndex] = []
+        for number in 0..<38 {
+            let kind: PortRequest.Kind = number % 2 == 0 ? .plain : .patch(peer: "p\(number + 2)")
+            indices.append(try model.addPort(PortRequest("p\(number)", kind: kind), to: "br\(number % 2)"))
+        }
+        #expect(Set(indices.map(\.rawValue)).max() == 40)
+        let before = model.snapshot()
+        let generation = model.changes.generation
+        for kind in [PortRequest.Kind.plain, .patch(peer: "p1"), .patch(peer: "none")] {
+            let error = #expect(throws: StateError.self) {
+                try model.addPort(PortRequest("extra", kind: kind), to: "br0")
+            }
+            #expect(error?.kind == .exhausted)
+            #expect(error?.description.contains("40 ports") == true)
+        }
+        #expect(kind { try model.addBridge("br2", now: 0) } == .exhausted)
+        #expect(model.state.bridge(named: "br2") == nil)
+        #expect(model.state.port(named: "extra") == nil)
+        #expect(model.snapshot() == before)
+        #expect(model.changes.generation == generation)
+        // One goes, one can come, under the index that went.
+        try model.deletePort(indices[7])
+        #expect(try model.addPort(PortRequest("extra", kind: .patch(peer: "p1")), to: "br1") == indices[7])
+        #expect(kind { try model.addPort(PortRequest("more"), to: "br0") } == .exhausted)
+        _ = model.snapshot()
+    }
+
     @Test("patch ports connect when both name each other, and part when one goes") func patches() throws {
         let model = try SwitchModel.withBridge()
         var secure = BridgeSettings()
