@@ -87,7 +87,8 @@ let package = Package(
         tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
         tests("ControlTests", ["Control", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
         tests(
-            "DataplaneTests", ["Base", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
+            "DataplaneTests",
+            ["Base", "Memory", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),

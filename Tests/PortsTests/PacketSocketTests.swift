@@ -104,6 +104,27 @@ struct PacketSocketTests {
         #expect(packet.pointee.offload.checksumOffset == 6)
     }
 
+    /// What the kernel refuses is counted, and does not keep the frames behind it.
+    @Test func hostileOffloadsAreSentOrCounted() throws {
+        let port = try home.open("near0", "afpacket")
+        let peer = try far.open("far0", "afpacket")
+        let transmitter = try far.transmitter(peer)
+        var bench = Bench()
+        let offloads = hostileOffloads()
+        for offload in offloads {
+            for length in [60, 1000, 4000] {
+                bench.transmit([VirtioHeaderTests.tcp(length)], transmitter) { $0.pointee.offload = offload }
+                while !bench.receive(port.receivers[0]).isEmpty {}
+            }
+        }
+        let counts = peer.transmitted
+        #expect(counts.packets + counts.dropped == UInt64(3 * offloads.count))
+        #expect(counts.packets > 0 && counts.dropped > 0)
+        bench.transmit([frame(60)], transmitter)
+        #expect(bench.receive(port.receivers[0]) == [frame(60)])
+        #expect(bench.pool.inUse == 0)
+    }
+
     @Test func queuesShareTheFlows() throws {
         let port = try home.open("near0", "afpacket", ["queues": "2"])
         let peer = try far.open("far0", "afpacket")

@@ -163,3 +163,25 @@ struct Bench: ~Copyable {
 func open(_ name: String = "p0", _ type: String, _ options: [String: String] = [:]) throws -> Port {
     try Port.open(name: name, type: type, options: options, log: quiet)
 }
+
+/// What no honest sender leaves to a device: segments of nothing, types that do not exist, checksums at odd places.
+func hostileOffloads() -> [PacketHeader.Offload] {
+    var offloads: [PacketHeader.Offload] = []
+    for type in [0, 1, 3, 4, 5, 77, 0x80, 0x81, 0xff] as [UInt8] {
+        for size in [0, 1, 536, 65535] as [UInt16] {
+            for (start, offset, headers) in [(nil, 0, 0), (0, 0, 0), (34, 16, 54), (34, 6, 65535), (58, 0, 60)]
+                as [(UInt16?, UInt16, UInt16)]
+            {
+                var offload = PacketHeader.Offload()
+                offload.segmentationType = type
+                offload.segmentSize = size
+                offload.headerLength = headers
+                offload.needsChecksum = start != nil
+                offload.checksumStart = start ?? 0
+                offload.checksumOffset = offset
+                offloads.append(offload)
+            }
+        }
+    }
+    return offloads
+}

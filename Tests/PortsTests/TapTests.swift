@@ -76,6 +76,25 @@ struct TapTests {
         #expect(throws: PortError.self) { try home.open("h2", "afpacket", ["dev": "tap6"]) }
     }
 
+    @Test func hostileOffloadsAreSentOrCounted() throws {
+        let port = try home.open("tap8", "tap")
+        let transmitter = try home.transmitter(port)
+        var bench = Bench()
+        let offloads = hostileOffloads()
+        for offload in offloads {
+            for length in [60, 1000, 4000] {
+                bench.transmit([VirtioHeaderTests.tcp(length)], transmitter) { $0.pointee.offload = offload }
+            }
+        }
+        let counts = port.transmitted
+        #expect(counts.packets + counts.dropped == UInt64(3 * offloads.count))
+        #expect(counts.packets > 0 && counts.dropped > 0)
+        let host = try home.open("h", "afpacket", ["dev": "tap8"])
+        bench.transmit([frame(60)], transmitter)
+        #expect(ours(bench.receive(host.receivers[0])).contains(frame(60)))
+        #expect(bench.pool.inUse == 0)
+    }
+
     @Test func aDeletedDeviceIsMadeAgain() throws {
         let port = try home.open("tap9", "tap", ["queues": "2"])
         let transmitter = try home.transmitter(port, worker: 1)

@@ -3,26 +3,27 @@ import Memory
 
 /// `struct virtio_net_hdr` (Virtual I/O Device specification 1.2, section 5.1.6) in host byte order, as packet sockets
 /// and TAP devices pass it before each frame: what work was left to the device.
-enum VirtioHeader {
-    static var size: Int { 10 }
+package enum VirtioHeader {
+    package static var size: Int { 10 }
 
     private static var needsChecksum: UInt8 { UInt8(VIRTIO_NET_HDR_F_NEEDS_CSUM) }
     private static var dataValid: UInt8 { UInt8(VIRTIO_NET_HDR_F_DATA_VALID) }
 
-    /// Reads the header at `header` into the packet. `shift` bytes (a restored VLAN tag) were put before the place where
+    /// Reads the header at `header` into the packet, whose bytes and length stand there already. What it says is not
+    /// believed further than the frame goes: a checksum that would lie outside is nobody's to complete. `shift` bytes (a restored VLAN tag) were put before the place where
     /// its offsets count from.
-    @inline(__always) static func read(_ header: UnsafeRawPointer, into packet: Packet, shift: UInt16) {
+    @inline(__always) package static func read(_ header: UnsafeRawPointer, into packet: Packet, shift: UInt16) {
         let flags = header.load(as: UInt8.self)
         let type = header.load(fromByteOffset: 1, as: UInt8.self)
         if flags | type == 0 { return }
         var offload = PacketHeader.Offload()
         offload.checksumValid = flags & dataValid != 0
         if flags & needsChecksum != 0 {
-            let start = header.loadUnaligned(fromByteOffset: 6, as: UInt16.self) &+ shift
+            let start = Int(header.loadUnaligned(fromByteOffset: 6, as: UInt16.self)) &+ Int(shift)
             let offset = header.loadUnaligned(fromByteOffset: 8, as: UInt16.self)
-            if Int(start) &+ Int(offset) &+ 2 <= Int(packet.pointee.length) {
+            if start &+ Int(offset) &+ 2 <= Int(packet.pointee.length), start <= 0xffff {
                 offload.needsChecksum = true
-                offload.checksumStart = start
+                offload.checksumStart = UInt16(truncatingIfNeeded: start)
                 offload.checksumOffset = offset
             }
         }
@@ -42,11 +43,11 @@ enum VirtioHeader {
         guard offload.needsChecksum, start &+ 20 <= length else { return 0 }
         let isUDP = offload.checksumOffset == 6
         let transport = isUDP ? 8 : Int(packet.pointee.data.load(fromByteOffset: start &+ 12, as: UInt8.self) >> 4) &* 4
-        return UInt16(truncatingIfNeeded: min(start &+ transport, length))
+        return UInt16(truncatingIfNeeded: min(start &+ transport, length, 0xffff))
     }
 
     /// Writes the header for the packet to ten bytes at `header`.
-    @inline(__always) static func write(_ packet: Packet, to header: UnsafeMutableRawPointer) {
+    @inline(__always) package static func write(_ packet: Packet, to header: UnsafeMutableRawPointer) {
         let offload = packet.pointee.offload
         var flags: UInt8 = 0
         var first: UInt64 = 0
