@@ -2,6 +2,7 @@ import Base
 import Flow
 import Memory
 import Pipeline
+import Synchronization
 
 extension Switch {
     /// Runs each frame through the datapath as if received on a port, one after the other; what it causes, `learn`ed rules
@@ -28,8 +29,12 @@ extension Switch {
         return workers.reduce(0) { $0 + $1.roundByHand() }
     }
 
-    /// Buffers that hold a frame, over all workers; 0 at any quiet moment. Workers must not be running.
-    public var buffersInUse: Int { workers.reduce(0) { $0 + $1.buffersInUse } }
+    /// Buffers that hold a frame, over all workers; between two rounds of a worker none does.
+    public var buffersInUse: Int {
+        let sum = Atomic<Int>(0)
+        onEveryWorker { worker in _ = sum.wrappingAdd(worker.buffersInUse, ordering: .relaxed) }
+        return sum.load(ordering: .acquiring)
+    }
 
     /// Sends a frame by command, as OpenFlow's packet-out: `actions` decide what becomes of it.
     public func packetOut(_ frame: [UInt8], actions: [Action], bridge name: String, inPort: PortNumber)

@@ -57,3 +57,36 @@ class FollowTest(Devices):
 class VirtualTimeTest(FollowTest):
     """Devices are real when time is not."""
     arguments = ('--virtual-time',)
+
+
+class RecreateTest(Devices):
+    hosts = ('a', 'b', 'c')
+    rounds = 20
+
+    def test_a_device_is_made_anew_under_load(self):
+        for name in ('b', 'c'):
+            self.reach('a', V4[name])
+        frame = (f"{{ eth(da=ff:ff:ff:ff:ff:ff, sa={self.lab.mac('a', 'e0')}), ipv4(sa=10.77.0.1, da=10.77.0.255), "
+                 'udp(sp=drnd(), dp=9), fill(0, 18) }')
+        flood = self.lab.flood('a', 'e0', frame, seconds=60, wait=False)
+        for _ in range(self.rounds):
+            self.lab.ip('s', 'link del vc')
+            self.follows('vc', lambda p: p['link'] == 'down', 'the deletion', 1)
+            back = self.lab.spawn('b', words('ping -q -f -n -c 200 10.77.0.1'))
+            self.connect('c')
+            self.follows('vc', lambda p: p['link'] == 'up', 'the return', 2)
+            back.wait(20)
+        self.lab.end(flood)
+        self.lab.ip('a', 'neigh flush all')
+        self.reach('a', V4['c'])
+        before = self.lab.packets('c', 'e0', 'rx')
+        self.assert_ping('a', V4['c'])
+        self.assertGreater(self.lab.packets('c', 'e0', 'rx'), before)
+        time.sleep(0.3)
+        balance = self.weft('drops', '--json')
+        self.assertEqual(balance['received'] + balance['injected'] + balance['copies'], balance['sent'] + balance['dropped'], balance)
+        self.assertEqual(balance['buffers'], 0)
+        tx = next(port['tx'] for port in balance['ports'] if port['name'] == 'vc')
+        self.assertGreater(tx.get('port_down', 0), 0)
+        self.assertIsNone(self.weft.process.poll())
+        print(f"{balance['received']} received, {balance['sent']} sent, {balance['dropped']} dropped, at vc {tx}")

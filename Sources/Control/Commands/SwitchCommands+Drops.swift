@@ -40,6 +40,7 @@ extension SwitchCommands {
 
     func drops() -> CommandResult {
         let balance = device.balance
+        let buffers = device.buffersInUse
         let inside = device.workerDrops
         let ports = dropsByPort()
         let others = dropsOfNoPort()
@@ -59,6 +60,7 @@ extension SwitchCommands {
                     "received": JSONValue(balance.received), "injected": JSONValue(balance.injected),
                     "copies": JSONValue(balance.copies), "sent": JSONValue(balance.sent),
                     "dropped": JSONValue(balance.dropped), "drops": JSONValue(drops: inside),
+                    "buffers": JSONValue(UInt64(buffers)),
                     "ports": .array(
                         ports.map {
                             [
