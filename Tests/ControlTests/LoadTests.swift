@@ -208,6 +208,48 @@ import Testing
         #expect(try !sw("config/show").contains("mac-move-limit"))
     }
 
+    /// Names and forms of ovs-appctl.
+    @Test func namesOfOvsAppctl() throws {
+        let sw = try CommandedSwitch.simple()
+        try sw("add-br", "br1", "local=none")
+        try sw("add-port", "br1", "q1", "type=null")
+        try sw("add-flow", "br0", "in_port=1,actions=output:2")
+        #expect(try sw("ofproto/trace", "br0", "in_port=1") == sw("trace", "br0", "in_port=1"))
+        #expect(try sw("ofproto/trace", "br0", "in_port=1", SwitchCommandTests.frame).contains("Datapath actions: 2\n"))
+        #expect(sw.error("ofproto/trace", "br0", "in_port=1", "-generate").contains("unknown option -generate"))
+        #expect(try sw("dpif/show").contains("  br0:\n    br0 65534/1: (none)\n    p1 1/2: (pcap)\n"))
+        try sw("inject", "p1", SwitchCommandTests.frame)
+        try sw("inject", "q1", SwitchCommandTests.frame)
+        #expect(try sw("dpctl/dump-flows") == sw("dp/dump-flows"))
+        #expect(try sw("dpctl/dump-flows").split(separator: "\n").count == 2)
+        #expect(try sw("dpif/dump-flows", "br0").contains("in_port(p1)") || sw("dpif/dump-flows", "br0").contains("p1"))
+        #expect(try sw("dpif/dump-flows", "br0").split(separator: "\n").count == 1)
+        #expect(try sw("dpctl/show") == sw("dp/show"))
+        #expect(try sw("upcall/show") == sw("dp/show"))
+        #expect(try sw("dpif-netdev/pmd-rxq-show") == sw("pmd/show"))
+        #expect(try sw("fdb/stats-show", "br1").contains("Total number of learned MAC entries     : 1\n"))
+        try sw("dpctl/del-flows")
+        #expect(try sw("dpctl/dump-flows").isEmpty)
+        // What is not there is not taken.
+        #expect(sw.error("coverage/show").hasPrefix("unknown command"))
+        let list = try sw("list-commands")
+        #expect(list.contains("  ofproto/trace [--names] BR FLOW [HEX]\n") && list.contains("  fdb/stats-show BR\n"))
+    }
+
+    @Test func showsMirrorsAndLocalAsJSON() throws {
+        let sw = try CommandedSwitch.simple()
+        try sw("add-mirror", "br0", "m", "select-all=true", "output-port=p4")
+        let show = sw.json("show").text
+        #expect(
+            show.contains(#""mirrors":[{"name":"m","settings":{"select-all":"true","output-port":"p4"}}]"#), "\(show)")
+        #expect(show.contains(#"{"name":"br0","ofport":65534,"#))
+        #expect(sw.json("port-stats").text.contains(#""ofport":65534"#))
+        #expect(try sw("show").contains("ofport: LOCAL"))
+        for text in [show, try sw("show"), sw.json("port-stats").text, try sw("trace", "br0", "in_port=LOCAL")] {
+            #expect(!text.contains("4294967294"))
+        }
+    }
+
     /// What the system says of a file, behind its path; a pipe that nobody writes to does not hold up the switch.
     @Test func filesThatAreNotThere() throws {
         let sw = try CommandedSwitch.simple()

@@ -1,6 +1,9 @@
 /// All commands that there are.
 public enum CommandCatalogue {
-    public static let all: [CommandSpec] = bridges + flows + groups + packets + dataplane + configuration + process
+    public static let all: [CommandSpec] = own + openVSwitch
+
+    private static let own: [CommandSpec] =
+        bridges + flows + groups + packets + dataplane + configuration + process
 
     /// Whether some command has this option.
     public static func hasOption(_ option: String) -> Bool {
@@ -41,6 +44,7 @@ public enum CommandCatalogue {
         CommandSpec("del-mirror", .bridges, "BR NAME", 2...2, "remove a mirror"),
         CommandSpec("port-stats", .bridges, "[PORT]", 0...1, "packets, bytes, errors and drops by reason, each way"),
         CommandSpec("fdb/show", .bridges, "BR", 1...1, "learned MAC addresses"),
+        CommandSpec("fdb/stats-show", .bridges, "BR", 1...1, "what the table of MAC addresses went through"),
         CommandSpec("fdb/flush", .bridges, "[BR]", 0...1, "forget learned MAC addresses"),
     ]
 
@@ -84,7 +88,8 @@ public enum CommandCatalogue {
 
     private static let packets: [CommandSpec] = [
         CommandSpec(
-            "trace", .packets, "BR FLOW [HEX]", 2...3, "walk one packet through the tables without sending it"),
+            "trace", .packets, "[--names] BR FLOW [HEX]", 2...3,
+            "walk one packet through the tables without sending it", options: ["--names", "-names"]),
         CommandSpec("inject", .packets, "PORT HEX...", 2...any, "process frames as if received on a port"),
         CommandSpec("packet-out", .packets, "BR IN_PORT ACTIONS HEX", 4...4, "run actions on a frame"),
         CommandSpec(
@@ -124,4 +129,24 @@ public enum CommandCatalogue {
         CommandSpec("list-commands", .process, "", 0...0, "names and usages"),
         CommandSpec("exit", .process, "", 0...0, "stop the switch"),
     ]
+
+    /// Names that users of ovs-appctl have in their fingers and scripts.
+    private static let openVSwitch: [CommandSpec] =
+        [
+            ("ofproto/trace", "trace"), ("bridge/dump-flows", "dump-flows"), ("dpctl/dump-flows", "dp/dump-flows"),
+            ("dpctl/show", "dp/show"), ("upcall/show", "dp/show"), ("dpctl/del-flows", "dp/flush"),
+            ("revalidator/purge", "dp/flush"), ("ofproto/list", "list-br"), ("dpif-netdev/pmd-stats-show", "pmd/stats"),
+            ("dpif-netdev/pmd-stats-clear", "pmd/clear"), ("dpif-netdev/pmd-rxq-show", "pmd/show"),
+        ].compactMap { name, original in
+            own.first { $0.name == original }.map { CommandSpec(name, sameAs: $0) }
+        } + [
+            CommandSpec(
+                "dpif/show", .openVSwitch, "", 0...0, "bridges and ports with their numbers, as ovs-appctl shows them"),
+            CommandSpec(
+                "dpif/dump-flows", .openVSwitch, "[-m] BR", 1...1, "megaflows of packets that came in through a bridge",
+                options: ["-m", "--names"]),
+            CommandSpec(
+                "vlog/set", .openVSwitch, "[ANY:][console:]LEVEL", 1...1,
+                "the same as log/set; there is one level for all"),
+        ]
 }

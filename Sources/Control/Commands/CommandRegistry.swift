@@ -42,12 +42,13 @@ public final class CommandRegistry {
     }
 
     /// Specs of all commands that have a handler, in the order of the catalogue.
-    public var available: [CommandSpec] { CommandCatalogue.all.filter { handlers[$0.name] != nil } }
+    public var available: [CommandSpec] { CommandCatalogue.all.filter { handlers[$0.original ?? $0.name] != nil } }
 
     /// Runs a request, whatever it says.
     public func execute(_ request: Request) -> Response {
         do throws(CommandError) {
-            guard let spec = CommandCatalogue.spec(request.method), let handler = handlers[request.method] else {
+            guard let spec = CommandCatalogue.spec(request.method), let handler = handlers[spec.original ?? spec.name]
+            else {
                 throw .unknownCommand(request.method)
             }
             let invocation = try Invocation(spec, request.parameters)
@@ -71,7 +72,9 @@ public final class CommandRegistry {
             let specs = available
             return CommandResult(text: { Self.describe(specs) }, json: { .array(specs.map(\.json)) })
         }
-        guard let spec = CommandCatalogue.spec(name), handlers[name] != nil else { throw .unknownCommand(name) }
+        guard let spec = CommandCatalogue.spec(name), handlers[spec.original ?? name] != nil else {
+            throw .unknownCommand(name)
+        }
         return CommandResult(text: { spec.help }, json: { spec.json })
     }
 

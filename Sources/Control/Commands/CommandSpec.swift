@@ -15,6 +15,8 @@ public struct CommandSpec: Sendable {
     public let readsFile: Int?
     /// Keys of the `KEY=VALUE` words.
     public let keys: [SettingKey]
+    /// The command that this is another name of.
+    public let original: String?
 
     init(
         _ name: String, _ group: CommandGroup, _ usage: String, _ arguments: ClosedRange<Int>, _ summary: String,
@@ -29,6 +31,21 @@ public struct CommandSpec: Sendable {
         self.options = options
         self.readsFile = readsFile
         self.keys = keys
+        original = nil
+    }
+
+    /// Another name of a command: the same arguments, the same answer.
+    init(_ name: String, sameAs spec: CommandSpec) {
+        self.name = name
+        group = .openVSwitch
+        usage = spec.usage
+        summary = "the same as \(spec.name)"
+        minimum = spec.minimum
+        maximum = spec.maximum
+        options = spec.options
+        readsFile = spec.readsFile
+        keys = spec.keys
+        original = spec.name
     }
 
     /// `name ARGUMENTS`.
@@ -44,4 +61,5 @@ public enum CommandGroup: String, CaseIterable, Sendable {
     case dataplane = "Caches, workers and counters"
     case configuration = "Configuration"
     case process = "The process"
+    case openVSwitch = "As ovs-appctl calls them"
 }

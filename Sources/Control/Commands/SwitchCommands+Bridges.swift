@@ -36,6 +36,9 @@ extension SwitchCommands {
         registry.bind("fdb/show") { invocation throws(CommandError) in
             self.showStations(try self.configured.state(invocation.arguments[0]))
         }
+        registry.bind("fdb/stats-show") { invocation throws(CommandError) in
+            self.stationStatistics(try self.configured.state(invocation.arguments[0]))
+        }
         registry.bind("fdb/flush") { invocation throws(CommandError) in
             if let name = invocation.arguments.first {
                 try self.configured.state(name).stations.flush()
@@ -95,12 +98,20 @@ extension SwitchCommands {
         return configured.bridges.first { $0.name == port.name }?.local.rawValue ?? "none"
     }
 
-    private func json(_ bridge: BridgeState) -> JSONValue {
+    private func json(_ mirror: MirrorConfiguration) -> JSONValue {
         [
+            "name": .string(mirror.name),
+            "settings": .object(mirror.settings.map { JSONValue.Member($0.key, .string($0.value)) }),
+        ]
+    }
+
+    private func json(_ bridge: BridgeState) -> JSONValue {
+        let mirrors = configured.bridges.first { $0.name == bridge.name }?.mirrors ?? []
+        return [
             "name": .string(bridge.name), "fail_mode": .string(bridge.failMode == .secure ? "secure" : "standalone"),
             "datapath_id": .string(SettingValue.show(datapathID: bridge.datapathID)),
             "hwaddr": .string(SettingValue.show(macAddress: bridge.hardwareAddress)),
-            "ports": .array(ports(of: bridge).map { json($0) }),
+            "ports": .array(ports(of: bridge).map { json($0) }), "mirrors": .array(mirrors.map { json($0) }),
         ]
     }
 
@@ -111,7 +122,7 @@ extension SwitchCommands {
             settings.append(JSONValue.Member(setting.key, .string(setting.value)))
         }
         return [
-            "name": .string(port.name), "ofport": JSONValue(port.number.rawValue), "type": .string(typeName(port)),
+            "name": .string(port.name), "ofport": JSONValue(port.number.openFlow10), "type": .string(typeName(port)),
             "admin": .string(port.adminDown ? "down" : "up"), "link": .string(port.linkUp ? "up" : "down"),
             "mtu": .integer(Int64(status?.mtu ?? port.mtu)), "error": JSONValue(status?.error),
             "settings": .object(settings),
@@ -148,6 +159,36 @@ extension SwitchCommands {
                             "static": .bool($0.isStatic),
                         ]
                     })
+            })
+    }
+
+    private func stationStatistics(_ bridge: BridgeState) -> CommandResult {
+        device.settle()
+        let statistics = bridge.stations.statistics
+        let (most, limit) = (bridge.stations.maximumEntries, bridge.stations.moveLimit)
+        return CommandResult(
+            text: {
+                """
+                Statistics for bridge "\(bridge.name)":
+                  Current/maximum MAC entries in the table: \(statistics.entries)/\(most)
+                  Current static MAC entries in the table : \(statistics.staticEntries)
+                  Total number of learned MAC entries     : \(statistics.learned)
+                  Total number of expired MAC entries     : \(statistics.expired)
+                  Total number of evicted MAC entries     : \(statistics.evicted)
+                  Total number of port moved MAC entries  : \(statistics.moved)
+                  Moves refused by mac-move-limit=\(limit): \(statistics.refusedMoves)
+
+                """
+            },
+            json: {
+                [
+                    "bridge": .string(bridge.name), "entries": JSONValue(statistics.entries),
+                    "maximum": JSONValue(most),
+                    "static": JSONValue(statistics.staticEntries), "learned": JSONValue(statistics.learned),
+                    "expired": JSONValue(statistics.expired), "evicted": JSONValue(statistics.evicted),
+                    "moved": JSONValue(statistics.moved), "refused_moves": JSONValue(statistics.refusedMoves),
+                    "move_limit": JSONValue(limit),
+                ]
             })
     }
 

@@ -10,6 +10,10 @@ extension SwitchCommands {
     func bindDataplaneCommands(_ registry: CommandRegistry) {
         registry.bind("dp/show") { _ throws(CommandError) in self.showCaches() }
         registry.bind("dp/dump-flows") { invocation throws(CommandError) in self.dumpMegaflows(invocation) }
+        registry.bind("dpif/dump-flows") { invocation throws(CommandError) in
+            self.dumpMegaflows(invocation, bridge: try self.configured.state(invocation.arguments[0]).number)
+        }
+        registry.bind("dpif/show") { _ throws(CommandError) in self.showDatapath() }
         registry.bind("dp/flush") { _ throws(CommandError) in
             self.device.flushCaches()
             return .done
@@ -30,6 +34,20 @@ extension SwitchCommands {
     }
 
     // MARK: Caches
+
+    /// The form of ovs-appctl's `dpif/show`: OpenFlow number, number in the datapath, type.
+    private func showDatapath() -> CommandResult {
+        let cache = device.cacheSummary
+        let hits = cache.exactHits &+ cache.signatureHits &+ cache.megaflowHits
+        var text = "weft@weft: hit:\(hits) missed:\(cache.misses)\n"
+        for bridge in model.state.bridges.compactMap({ $0 }).sorted(by: { $0.name < $1.name }) {
+            text += "  \(bridge.name):\n"
+            for port in ports(of: bridge) {
+                text += "    \(port.name) \(port.number.openFlow10)/\(port.index.rawValue): (\(typeName(port)))\n"
+            }
+        }
+        return CommandResult(text)
+    }
 
     private func showCaches() -> CommandResult {
         let cache = device.cacheSummary
@@ -68,8 +86,12 @@ extension SwitchCommands {
             })
     }
 
-    private func dumpMegaflows(_ invocation: Invocation) -> CommandResult {
-        let flows = device.megaflows().sorted { ($0.worker, $0.created) < ($1.worker, $1.created) }
+    /// All, or those of packets that came in through a port of one bridge.
+    private func dumpMegaflows(_ invocation: Invocation, bridge: Int? = nil) -> CommandResult {
+        let state = model.state
+        let flows = device.megaflows().filter { flow in
+            bridge == nil || state.port(PortIndex(UInt32(truncatingIfNeeded: flow.key[.inPort])))?.bridge == bridge
+        }.sorted { ($0.worker, $0.created) < ($1.worker, $1.created) }
         let isLong = invocation.has("-m")
         let now = now
         return CommandResult(

@@ -146,7 +146,7 @@ extension SwitchCommands {
                 .array(
                     rows.map {
                         [
-                            "name": .string($0.port.name), "ofport": JSONValue($0.port.number.rawValue),
+                            "name": .string($0.port.name), "ofport": JSONValue($0.port.number.openFlow10),
                             "bridge": JSONValue(self.model.state.bridges[$0.port.bridge]?.name),
                             "rx": Self.json($0.received), "tx": Self.json($0.transmitted),
                         ]

@@ -75,7 +75,10 @@ public final class SwitchCommands {
     /// A bridge with the context of an invocation, whose first argument names it.
     func bridgeAndContext(_ invocation: Invocation) throws(CommandError) -> (BridgeState, FlowContext) {
         let bridge = try configured.state(invocation.arguments[0])
-        return (bridge, context(bridge, try version(invocation), names: invocation.has("--names")))
+        return (
+            bridge,
+            context(bridge, try version(invocation), names: invocation.has("--names") || invocation.has("-names"))
+        )
     }
 
     /// Ports of a bridge in the order of their numbers, its own first.
@@ -113,6 +116,9 @@ public final class SwitchCommands {
 }
 
 extension PortNumber {
+    /// As a number the way ovs-vsctl shows it: 65534 for LOCAL, which OpenFlow 1.0 calls it.
+    var openFlow10: UInt32 { rawValue & 0xffff }
+
     /// As ovs-ofctl shows it.
     var text: String { self == .local ? "LOCAL" : String(rawValue) }
 }

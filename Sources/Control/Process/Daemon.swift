@@ -172,11 +172,19 @@ public final class Daemon: @unchecked Sendable {
                 json: { ["program": "weftd", "version": .string(Control.version)] })
         }
         registry.bind("log/set") { invocation throws(CommandError) in
-            guard let level = LogOutput.level(named: invocation.arguments[0]) else {
-                let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-                throw .refused("log/set: unknown level \"\(invocation.arguments[0].echoed)\", expected one of \(names)")
+            try LogOutput.set(level: invocation.arguments[0], for: "log/set")
+            return .done
+        }
+        registry.bind("vlog/set") { invocation throws(CommandError) in
+            // ovs-appctl(8): a module, a destination and a level, in any order. Here all modules have one level.
+            let words = invocation.arguments[0].split { $0 == ":" || $0 == "," || $0 == " " }.map(String.init)
+            let levels = words.filter { $0.lowercased() != "any" && $0.lowercased() != "console" }
+            guard levels.count == 1 else {
+                throw .refused(
+                    "vlog/set: expected one level, found \"\(invocation.arguments[0].echoed)\"; all modules have the same, "
+                        + "and logs go to standard error (console) alone")
             }
-            LogOutput.level = level
+            try LogOutput.set(level: levels[0], for: "vlog/set")
             return .done
         }
         registry.bind("exit") { _ throws(CommandError) in

@@ -36,6 +36,15 @@ public enum LogOutput {
         }
     }
 
+    /// Sets the level that a command names.
+    static func set(level name: String, for command: String) throws(CommandError) {
+        guard let level = level(named: name) else {
+            let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw .refused("\(command): unknown level \"\(name.echoed)\", expected one of \(names)")
+        }
+        self.level = level
+    }
+
     private static func rank(_ level: Logger.Level) -> Int { Logger.Level.allCases.firstIndex(of: level) ?? 0 }
 
     /// Severity of syslog(3).
