@@ -26,6 +26,9 @@ public struct PortOptions: Equatable, Sendable {
     /// caller, not by a key.
     public var waitsForDevice = false
 
+    /// Whether `rx` may be a pipe, for whose writer the opening then waits. Set by the caller, not by a key.
+    public var readsPipes = false
+
     public init(type: PortType, device: String) {
         self.type = type
         self.device = device

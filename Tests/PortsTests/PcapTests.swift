@@ -59,6 +59,20 @@ import Testing
         #expect(throws: PortError.self) { try open("p0", "pcap", ["tx": "/nonexistent/x.pcap"]) }
     }
 
+    /// Nobody is at the other end of the pipe, and nobody waits for that.
+    @Test(.timeLimit(.minutes(1))) func pipesAreRefused() throws {
+        let pipe = scratch.file("pipe")
+        try #require(mkfifo(pipe, 0o600) == 0)
+        for options in [["rx": pipe], ["tx": pipe], ["rx": scratch.path], ["rx": "/dev/tty"]] {
+            let error = #expect(throws: PortError.self) { try open("p0", "pcap", options) }
+            let text = error?.description ?? ""
+            #expect(text.contains("is not a regular file") || text.contains("open on /dev/tty"), "\(text)")
+        }
+        #expect(throws: PortError.self) { try Capture(port: "p0", path: pipe) }
+        let null = try open("p0", "pcap", ["tx": "/dev/null"])
+        null.close()
+    }
+
     @Test func framesBeyondTheLongestAreCounted() throws {
         let path = try scratch.file("in.pcap", CaptureBytes(frames: [frame(60), frame(70000), frame(61)]).pcap)
         let port = try open("p0", "pcap", ["rx": path])

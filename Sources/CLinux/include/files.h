@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +15,14 @@
 
 static inline int weft_open(const char *path, int flags, mode_t mode) { return open(path, flags, mode); }
 static inline int weft_ioctl(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+
+// Whether a file is a regular one, or one of the memory devices (/dev/null, /dev/full): what never makes a reader or writer
+// wait for somebody else.
+static inline bool weft_file_never_waits(int fd) {
+    struct stat status;
+    if (fstat(fd, &status) != 0) return false;
+    return S_ISREG(status.st_mode) || (S_ISCHR(status.st_mode) && major(status.st_rdev) == 1);
+}
 
 // Nanoseconds; read through the vDSO, about 20 ns.
 static inline uint64_t weft_clock(clockid_t clock) {

@@ -95,6 +95,7 @@ public final class Replay {
         do throws(PortError) {
             var options = try PortOptions(port: name, type: .pcap, options: keys)
             options.frameLimit = limit
+            options.readsPipes = true
             return try Ports.Port.open(name: name, options: options, log: log)
         } catch {
             throw ReplayError("\(error)")

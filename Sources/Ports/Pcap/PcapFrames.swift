@@ -1,3 +1,4 @@
+import Base
 import CLinux
 
 /// All frames of a capture file, in memory: one contiguous arena and, for each queue, an index of eight bytes a frame.
@@ -18,12 +19,15 @@ final class PcapFrames: @unchecked Sendable {
     /// Set if the file ended in the middle of a frame or was damaged: the frames before that are there.
     let problem: String?
 
-    /// Reads the file at `path`; frames are spread over `queues` by their symmetric flow hash.
-    init(port: String, path: String, queues: Int) throws(PortError) {
+    /// Reads the file at `path`; frames are spread over `queues` by their symmetric flow hash. `waits` allows pipes, whose
+    /// reader waits for whoever writes.
+    init(port: String, path: String, queues: Int, waits: Bool = false) throws(PortError) {
+        let stream = try Self.open(path, port, waits)
         var message = [CChar](repeating: 0, count: Int(PCAP_ERRBUF_SIZE))
         guard
-            let file = pcap_open_offline_with_tstamp_precision(path, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message)
+            let file = pcap_fopen_offline_with_tstamp_precision(stream, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message)
         else {
+            fclose(stream)
             throw PortError(.badFile(path: path), port: port, "rx=\(path): \(Self.text(message))")
         }
         defer { pcap_close(file) }
@@ -52,6 +56,22 @@ final class PcapFrames: @unchecked Sendable {
     deinit {
         free(arena)
         for index in indexes { index.deallocate() }
+    }
+
+    private static func open(_ path: String, _ port: String, _ waits: Bool) throws(PortError) -> UnsafeMutablePointer<
+        FILE
+    > {
+        let descriptor = weft_open(path, O_RDONLY | O_CLOEXEC | (waits ? 0 : O_NONBLOCK), 0)
+        guard descriptor >= 0 else { throw PortError.system("open", on: path, port: port) }
+        guard waits || weft_file_never_waits(descriptor) else {
+            close(descriptor)
+            throw PortError(.badFile(path: path), port: port, "rx=\(path.echoed): is not a regular file")
+        }
+        guard let stream = fdopen(descriptor, "rb") else {
+            close(descriptor)
+            throw PortError.system("fdopen", on: path, port: port)
+        }
+        return stream
     }
 
     private static func text(_ buffer: [CChar]) -> String {

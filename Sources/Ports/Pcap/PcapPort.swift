@@ -14,7 +14,8 @@ public final class PcapPort: Port, @unchecked Sendable {
         status.hardwareAddress = options.hardwareAddress ?? 0
         var receivers: [PortReceiver] = []
         if let path = options.receiveFile {
-            let frames = try PcapFrames(port: name, path: path, queues: options.queues)
+            let frames = try PcapFrames(
+                port: name, path: path, queues: options.queues, waits: options.readsPipes)
             let rate = options.rate / UInt64(options.queues)
             for queue in 0..<options.queues {
                 let queueRate = options.rate == 0 ? 0 : max(1, rate)

@@ -1,3 +1,4 @@
+import Base
 import CLinux
 import Memory
 import Synchronization
@@ -15,8 +16,14 @@ public final class PcapWriter: @unchecked Sendable {
     /// Creates or empties the file and writes its header.
     public init(port: String, path: String) throws(PortError) {
         self.path = path
-        descriptor = weft_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw PortError.system("open", on: path, port: port) }
+        // A pipe would hold up the opening until somebody reads it, and a worker whenever nobody does.
+        let descriptor = weft_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0o644)
+        guard descriptor >= 0 || weft_errno() == ENXIO else { throw PortError.system("open", on: path, port: port) }
+        guard descriptor >= 0, weft_file_never_waits(descriptor) else {
+            if descriptor >= 0 { close(descriptor) }
+            throw PortError(.badFile(path: path), port: port, "\(path.echoed): is not a regular file")
+        }
+        self.descriptor = descriptor
         buffer = UnsafeMutableRawPointer.allocate(byteCount: Self.capacity, alignment: 64)
         // magic, version 2.4, time zone, accuracy, longest frame, LINKTYPE_ETHERNET
         let header: [UInt32] = [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, 262_144, 1]
@@ -90,13 +97,18 @@ public final class PcapWriter: @unchecked Sendable {
         return true
     }
 
+    /// All or nothing: of what does not fit onto the disk, no half record stays behind that what follows would be read as.
     private func writeOut(_ count: Int) -> Bool {
         var done = 0
         while done < count {
             let result = CLinux.write(descriptor, buffer + done, count - done)
             if result > 0 {
                 done += result
-            } else if weft_errno() != EINTR {
+            } else if result == 0 || weft_errno() != EINTR {
+                let end = lseek(descriptor, 0, SEEK_CUR)
+                if done > 0, end >= done, ftruncate(descriptor, end - done) == 0 {
+                    lseek(descriptor, end - done, SEEK_SET)
+                }
                 return false
             }
         }
