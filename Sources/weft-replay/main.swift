@@ -41,7 +41,7 @@ struct WeftReplay: ParsableCommand {
     var workers: Int?
     @Option(help: ArgumentHelp("Cores to pin the workers to, as in 1,3-5.", valueName: "list"))
     var cores: String?
-    @Option(help: ArgumentHelp("Frames that go through the caches together (default: 32).", valueName: "n"))
+    @Option(help: ArgumentHelp("Frames that go through the caches together.", valueName: "n"))
     var burst = 32
     @Option(help: "Which caches answer before the slow path does: all, megaflow or none.")
     var cache = "all"

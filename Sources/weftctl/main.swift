@@ -11,7 +11,7 @@ let usage = """
 
     Speaks to weftd over its control socket: PATH, else $\(Control.socketEnvironmentVariable), else \
     \(Control.defaultSocketPath).
-    With --json the answer is JSON. weftctl COMMAND --help shows one command. -O VERSION before the other
+    With --json the answer is JSON. weftctl COMMAND --help shows one command and its keys. -O VERSION before the other
     arguments is as in ovs-ofctl. Exit status: 0 done, 1 the switch refused, 2 wrong usage, 3 no switch answers.
 
 

@@ -29,7 +29,7 @@ struct Weftd: ParsableCommand {
     var pidfile: String?
     @Option(help: ArgumentHelp("trace, debug, info, notice (default), warning, error or critical.", valueName: "level"))
     var logLevel: String?
-    @Option(help: "Which caches answer before the slow path does.")
+    @Option(help: "Which caches answer before the slow path does (default: all).")
     var cache: Configuration.Cache?
     @Flag(help: "Time stands still but for the command time/warp.")
     var virtualTime = false
