@@ -54,7 +54,7 @@ final class Stream {
     func run(_ a: Port, _ b: Port, in space: Namespace) throws -> Bool {
         let toA = try space.transmitter(a)
         let toB = try space.transmitter(b)
-        let end = weft_clock(CLOCK_MONOTONIC) + 20_000_000_000
+        let end = weft_clock(CLOCK_MONOTONIC) + 120_000_000_000
         while read < total, intact, weft_clock(CLOCK_MONOTONIC) < end {
             forward(a.receivers[0], toB)
             forward(b.receivers[0], toA)

@@ -22,11 +22,16 @@ def words(command):
     return shlex.split(command) if isinstance(command, str) else list(command)
 
 
-def run(command, check=True, timeout=60, **options):
+def run(command, check=True, timeout=120, **options):
     result = subprocess.run(words(command), capture_output=True, text=True, timeout=timeout, errors='replace', **options)
     if check and result.returncode:
         raise Failed(f"{command}: {result.stderr.strip() or result.stdout.strip()}"[:1000])
     return result.stdout
+
+
+def answers(output):
+    """The numbers of the answers that ping printed."""
+    return [int(number) for number in re.findall(r'icmp_seq=(\d+) ttl=', output)]
 
 
 class Lab:
@@ -79,7 +84,7 @@ class Lab:
         return json.loads(self.ip(name, f'-s -j link show {device}'))[0]['stats64'][way]['packets']
 
     def ping(self, name, target, count=5, interval=0.02, size=56, extra=''):
-        """Sent, received, and the average round trip in milliseconds."""
+        """Sent, received, and the average round trip in milliseconds: for measuring. An answer that takes long is not waited for."""
         output = self.run(name, f'ping -q -n -c {count} -i {interval} -s {size} -W 1 {extra} {target}', check=False,
                           timeout=count * interval + 30)
         found = re.search(r'(\d+) packets transmitted, (\d+) received', output)
@@ -87,32 +92,42 @@ class Lab:
         sent, received = (int(found.group(1)), int(found.group(2))) if found else (0, 0)
         return sent, received, float(average.group(1)) if average else None
 
+    def answered(self, name, target, count=5, interval=0.02, size=56, extra=''):
+        """Sends until `count` requests are answered, for a minute at most. Returns the numbers of those that were: 1 to `count` if
+        nothing was lost, however long an answer took."""
+        return answers(self.run(name, f'ping -n -c {count} -i {interval} -s {size} -w 60 {extra} {target}', check=False))
+
+    def answered_singly(self, name, target, count=1, seconds=20):
+        """How many of exactly `count` requests were answered, each sent after the answer to the one before."""
+        return sum(len(answers(self.run(name, f'ping -n -c 1 -W {seconds} {target}', check=False))) for _ in range(count))
+
     def iperf(self, client, server, target, seconds=2, arguments=''):
         """The `end` object of iperf3's JSON report."""
         listener = self.spawn(server, 'iperf3 -s -1')
         try:
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while ':5201' not in self.run(server, 'ss -Hltn', check=False) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            report = json.loads(self.run(client, f'iperf3 -c {target} -t {seconds} --connect-timeout 3000 -J {arguments}', check=False,
-                                         timeout=seconds + 25))
+            report = json.loads(self.run(client, f'iperf3 -c {target} -t {seconds} --connect-timeout 30000 -J {arguments}', check=False,
+                                         timeout=seconds + 120))
         finally:
             self.end(listener)
         if 'error' in report:
             raise Failed(f"iperf3 to {target}: {report['error']}")
         return report['end']
 
-    def flood(self, client, device, frame, seconds=2, wait=True):
-        """60-byte frames from a memory-mapped packet socket, as fast as one core sends them."""
-        command = f'timeout -s INT {seconds} trafgen -o {device} -P 1 -q {shlex.quote(frame)}'
-        process = self.spawn(client, command)
-        return process.wait(seconds + 10) if wait else process
+    def flood(self, client, device, frame, seconds=None):
+        """60-byte frames from a memory-mapped packet socket, as fast as one core sends them. Without an end in time, the process."""
+        command = f'trafgen -o {device} -P 1 -q {shlex.quote(frame)}'
+        if seconds is None:
+            return self.spawn(client, command)
+        return self.spawn(client, f'timeout -s INT {seconds} {command}').wait(seconds + 30)
 
     def end(self, process):
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(5)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

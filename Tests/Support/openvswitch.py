@@ -50,7 +50,7 @@ class OpenVSwitch:
         self.appctl('time/stop')
 
     def command(self, *words, stdin=None):
-        result = subprocess.run(words, env=self.environment, capture_output=True, text=True, input=stdin, timeout=60)
+        result = subprocess.run(words, env=self.environment, capture_output=True, text=True, input=stdin, timeout=180)
         if result.returncode:
             raise Refused(f"{words[0]} {' '.join(words[1:])[:300]}: {result.stderr.strip()}")
         return result.stdout
@@ -61,7 +61,7 @@ class OpenVSwitch:
 
     def wait_for(self, path):
         """A connection to a socket that is about to appear."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 return Connection(path)
@@ -71,7 +71,7 @@ class OpenVSwitch:
                 time.sleep(0.002)
 
     def vsctl(self, *words):
-        return self.command('ovs-vsctl', f'--db=unix:{self.dir}/db.sock', '--timeout=20', *words)
+        return self.command('ovs-vsctl', f'--db=unix:{self.dir}/db.sock', '--timeout=60', *words)
 
     def ofctl(self, command, bridge, *words, version='OpenFlow15', stdin=None):
         return self.command('ovs-ofctl', '-O', version, command, f'{self.dir}/{bridge}.mgmt', *words, stdin=stdin)

@@ -8,7 +8,7 @@ class Refused(Exception):
 
 
 class Connection:
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=120):
         self.path = path
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)

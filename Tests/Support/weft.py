@@ -34,7 +34,7 @@ class Weft:
         with open(f'{self.dir}/log', 'ab') as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             env=self.environment)
-        deadline, pause = time.monotonic() + 20, 0.002
+        deadline, pause = time.monotonic() + 60, 0.002
         while True:
             try:
                 self.connection = Connection(self.path)
@@ -43,7 +43,7 @@ class Weft:
                 if self.process.poll() is not None:
                     raise Refused(f'weftd ended with {self.process.returncode}: {self.log()}')
                 if time.monotonic() > deadline:
-                    raise Refused(f'weftd opened no control socket within 20 s: {self.log()}')
+                    raise Refused(f'weftd opened no control socket within 60 s: {self.log()}')
                 time.sleep(pause)
                 pause = min(pause * 2, 0.05)
 
@@ -69,7 +69,7 @@ class Weft:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
