@@ -233,7 +233,8 @@ extension FlowCache {
         settle(flow, stations)
         let record = records + Int(flow)
         guard record.pointee.serial != 0, let block = record.pointee.block else { return }
-        tuples[Int(record.pointee.tuple)].remove(record.pointee.slot)
+        let tuple = tuples + Int(record.pointee.tuple)
+        tuple.pointee.remove(record.pointee.slot)
         blocks.release(ActionBlock(block))
         freeRecord(flow)
         flows -= 1

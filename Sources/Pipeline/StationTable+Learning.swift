@@ -80,8 +80,9 @@ extension StationTable {
             entry.pointee.moveSecond = second
             entry.pointee.moves = 0
         }
-        entry.pointee.moves &+= 1
-        return limit == 0 || entry.pointee.moves <= limit
+        let moves = entry.pointee.moves &+ 1
+        entry.pointee.moves = moves
+        return limit == 0 || moves <= limit
     }
 
     /// Makes the least recently heard entry of the port with most entries free again; its key.

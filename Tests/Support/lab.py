@@ -93,9 +93,9 @@ class Lab:
         return sent, received, float(average.group(1)) if average else None
 
     def answered(self, name, target, count=5, interval=0.02, size=56, extra=''):
-        """Sends until `count` requests are answered, for a minute at most. Returns the numbers of those that were: 1 to `count` if
-        nothing was lost, however long an answer took."""
-        return answers(self.run(name, f'ping -n -c {count} -i {interval} -s {size} -w 60 {extra} {target}', check=False))
+        """Sends until `count` requests are answered, for a minute at most. Returns the numbers of the first `count` that were: 1 to
+        `count` if nothing was lost, however long an answer took."""
+        return answers(self.run(name, f'ping -n -c {count} -i {interval} -s {size} -w 60 {extra} {target}', check=False))[:count]
 
     def answered_singly(self, name, target, count=1, seconds=20):
         """How many of exactly `count` requests were answered, each sent after the answer to the one before."""
