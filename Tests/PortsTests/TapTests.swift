@@ -55,10 +55,11 @@ struct TapTests {
         try home.command("ip", "addr", "add", "10.79.0.2/24", "dev", "br9")
         let up = try Stream(from: far, to: home, address: 0x0a4f_0002, bytes: 4 << 20)
         #expect(try up.run(cable, host, in: home))
-        #expect(up.longestFrame > 9000)
+        // Longer than the MTU allows: how long TCP makes them depends on how fast it is served.
+        #expect(up.longestFrame > 1514)
         let down = try Stream(from: home, to: far, address: 0x0a4f_0001, bytes: 4 << 20)
         #expect(try down.run(cable, host, in: home))
-        #expect(down.longestFrame > 9000)
+        #expect(down.longestFrame > 1514)
         #expect(down.sawPartialChecksum)
     }
 
