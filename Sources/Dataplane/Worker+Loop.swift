@@ -52,8 +52,8 @@ extension Worker {
     @inline(never)
     private func serve() {
         while !stopping.load(ordering: .relaxed) {
-            if mailbox.hasWork { mailbox.run() }
-            let before = weft_cycles()
+            var before = weft_cycles()
+            if mailbox.hasWork || (settleAt >= 0 && before >= settleDue) { before = workForOthers(from: before) }
             let moved = round(before)
             let spent = weft_cycles() &- before
             counters.add(.rounds, 1)
@@ -110,30 +110,63 @@ extension Worker {
         counters.set(.masks, UInt64(cache.maskCount))
     }
 
+    /// Between two rounds: what was posted, and a piece of settling. Packets wait meanwhile. When it ended.
+    @inline(never)
+    private func workForOthers(from start: UInt64) -> UInt64 {
+        if mailbox.hasWork { mailbox.run() }
+        if settleAt >= 0 {
+            let end = settleStep(until: weft_cycles() &+ pieceTicks)
+            // Three quarters of the time are for packets.
+            settleDue = end &+ 3 &* pieceTicks
+        }
+        return notePause(since: start)
+    }
+
+    @discardableResult
+    private func notePause(since start: UInt64) -> UInt64 {
+        let end = weft_cycles()
+        if end &- start > counters[.longestPause] { counters.set(.longestPause, end &- start) }
+        return end
+    }
+
+    /// Ticks that a piece of work which can be cut takes at the most: 5 microseconds.
+    private var pieceTicks: UInt64 { ticksPerMillisecond / 200 }
+
     /// A bounded piece of housekeeping each millisecond: settling statistics, expiry; each quarter of a second the ranking. A
-    /// worker that slept makes up for the milliseconds that it missed.
+    /// worker that slept makes up for the milliseconds that it missed, before it sleeps again.
     @inline(__always)
     private func upkeep() {
         let cycles = weft_cycles()
         guard cycles >= upkeepDue else { return }
         let missed = upkeepDue == 0 ? 0 : (cycles &- upkeepDue) / ticksPerMillisecond
         upkeepDue = cycles &+ ticksPerMillisecond
-        housekeeping(cycles, megaflows: Int(min(64 &* (missed &+ 1), 4096)))
+        housekeeping(cycles, megaflows: Int(min(64 &* (missed &+ 1), 1 << 30)))
     }
 
     @inline(never)
     private func housekeeping(_ cycles: UInt64, megaflows: Int) {
-        let state = reader.enter()
-        state._withUnsafeGuaranteedRef { state in
-            cache.sweep(megaflows, now: clock.milliseconds) { credit, used in state.stationSeen(credit, now: used) }
-        }
-        reader.leave()
-        cache.endBurst()
+        sweepOwed = min(sweepOwed + megaflows, cache.settleEnd)
+        sweepStep(until: cycles &+ 2 &* pieceTicks)
         if cycles >= rankDue {
             rankDue = cycles &+ 250 &* ticksPerMillisecond
             cache.rank()
             publishCacheStatistics()
         }
+        notePause(since: cycles)
+    }
+
+    /// Sweeps what is owed, for about as long as is left.
+    private func sweepStep(until deadline: UInt64) {
+        let state = reader.enter()
+        state._withUnsafeGuaranteedRef { state in
+            let now = clock.milliseconds
+            repeat {
+                cache.sweep(8, now: now) { credit, used in state.stationSeen(credit, now: used) }
+                sweepOwed = max(0, sweepOwed - 8)
+            } while sweepOwed > 0 && weft_cycles() < deadline
+        }
+        reader.leave()
+        cache.endBurst()
     }
 
     /// Time stamp counter ticks a millisecond, measured once at start.
@@ -148,6 +181,11 @@ extension Worker {
     @inline(never)
     private func rest(_ spent: UInt64) {
         counters.add(.idleCycles, spent)
+        if sweepOwed > 0 { return sweepStep(until: weft_cycles() &+ pieceTicks) }
+        if settleAt >= 0 {
+            settleDue = 0
+            return
+        }
         let now = weft_monotonic_nanoseconds()
         var wait = idle.pause(now: now, canBeWoken: mailbox.descriptor >= 0)
         guard wait > 0 else { return weft_pause() }

@@ -12,7 +12,10 @@ import Ports
 extension Worker {
     /// While the thread does not run: what was posted, and what that posted in turn.
     func runMailbox() {
-        while mailbox.hasWork { mailbox.run() }
+        while mailbox.hasWork || settleAt >= 0 {
+            mailbox.run()
+            if settleAt >= 0 { _ = settleStep(until: .max) }
+        }
     }
 
     /// A round without a thread. Out of line, so that the thread's own copy of a round stays the only one that matters.
@@ -84,20 +87,34 @@ extension Worker {
         return packet
     }
 
-    /// Credits to rules what the megaflows have counted, a slice at a time: between two slices the worker forwards.
-    /// `done` runs on the worker at the end.
-    func settle(from start: Int = 0, done: @escaping @Sendable () -> Void) {
-        let slice = 1024
+    /// Credits to rules what the megaflows have counted, piece by piece: between two pieces the worker forwards. `done` runs
+    /// on the worker at the end.
+    func settle(done: @escaping @Sendable () -> Void) {
+        guard settleAt < 0 else { return post { self.settle(done: done) } }
+        settleAt = 0
+        settleDue = 0
+        whenSettled = done
+    }
+
+    /// A piece of settling that ends about at `deadline`, in ticks. When it ended.
+    func settleStep(until deadline: UInt64) -> UInt64 {
+        var ticks: UInt64 = 0
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
-            cache.settle(start..<start + slice) { credit, used in state.stationSeen(credit, now: used) }
+            repeat {
+                cache.settle(settleAt..<settleAt + 8) { credit, used in state.stationSeen(credit, now: used) }
+                settleAt += 8
+                ticks = weft_cycles()
+            } while settleAt < cache.settleEnd && ticks < deadline
         }
         reader.leave()
-        if start + slice >= cache.settleEnd {
-            done()
-        } else {
-            post { self.settle(from: start + slice, done: done) }
+        if settleAt >= cache.settleEnd {
+            settleAt = -1
+            let done = whenSettled
+            whenSettled = nil
+            done?()
         }
+        return ticks
     }
 
     func flushCache() {
@@ -127,7 +144,7 @@ extension Worker {
         from start: Int = 0, take: @escaping @Sendable ([MegaflowDescription]) -> Void,
         done: @escaping @Sendable () -> Void
     ) {
-        let slice = 512
+        let slice = 64
         var flows = cache.describe(start..<start + slice)
         for i in flows.indices { flows[i].worker = number }
         take(flows)

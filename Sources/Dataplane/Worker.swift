@@ -55,6 +55,12 @@ public final class Worker: @unchecked Sendable {
     let ticksPerMillisecond = Worker.cyclesPerMillisecond
     var upkeepDue: UInt64 = 0
     var rankDue: UInt64 = 0
+    /// Megaflows that should have been swept by now.
+    var sweepOwed = 0
+    /// Where settling goes on, negative if there is none to be done; when, in ticks; and who is told of its end.
+    var settleAt = -1
+    var settleDue: UInt64 = 0
+    var whenSettled: (@Sendable () -> Void)?
 
     public init(
         number: Int, core: Int?, model: SwitchModel, clock: SwitchClock, reader: SwitchModel.Reader,

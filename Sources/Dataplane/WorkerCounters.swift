@@ -12,6 +12,8 @@ public final class WorkerCounters: @unchecked Sendable {
         /// Frames that did not come from a receive queue.
         case injected
         case sleeps
+        /// Time stamp counter ticks of the longest piece of work between two rounds: housekeeping, what other threads asked for.
+        case longestPause
         // Mirrors of the cache's statistics, refreshed each round that moved a packet.
         case exactHits, signatureHits, megaflowHits, misses, tupleProbes, revalidated, invalidated, evicted, expired
         case megaflows, masks

@@ -51,6 +51,9 @@ extension SwitchCommands {
         var busyShare: Double { ratio(counters[.busyCycles] &* 100, counters[.busyCycles] &+ counters[.idleCycles]) }
         var slowPathCycles: Double { ratio(counters[.slowPathCycles], counters[.slowPathPackets]) }
 
+        /// Nanoseconds.
+        var longestPause: Double { ratio(counters[.longestPause] &* 1_000_000, Worker.cyclesPerMillisecond) }
+
         private func ratio(_ a: UInt64, _ b: UInt64) -> Double { b == 0 ? 0 : Double(a) / Double(b) }
     }
 
@@ -70,6 +73,7 @@ extension SwitchCommands {
                           packets per burst: \(Self.decimal(figures.packetsPerBurst, 2))
                           slow path: \(counters[.slowPathPackets]) packets, \
                         \(Self.decimal(figures.slowPathCycles, 0)) cycles each
+                          longest pause: \(Self.decimal(figures.longestPause / 1000, 1)) us
 
                         """
                 }
@@ -85,6 +89,7 @@ extension SwitchCommands {
                             "busy_percent": .number(figures.busyShare),
                             "packets_per_burst": .number(figures.packetsPerBurst),
                             "sleeps": JSONValue(figures.counters[.sleeps]),
+                            "longest_pause_ns": .number(figures.longestPause),
                             "slow_path_packets": JSONValue(figures.counters[.slowPathPackets]),
                             "slow_path_cycles_per_packet": .number(figures.slowPathCycles),
                         ]
