@@ -124,6 +124,9 @@ public struct FlowCache: ~Copyable {
     /// Distinct masks in use.
     public var maskCount: Int { tupleCount }
 
+    /// Bytes that the tuples' tables take, which follow the number of megaflows.
+    public var tupleBytes: Int { (0..<tupleCount).reduce(0) { $0 + tuples[Int(probes[$1].number)].byteCount } }
+
     /// Bytes reserved for tables whose size configuration decides.
     public var reservedBytes: Int {
         recordMemory.byteCount + exactMemory.byteCount + signatureMemory.byteCount

@@ -54,7 +54,8 @@ extension FlowCache {
         }
     }
 
-    /// Puts the tuples in order of their hits since the last time, and gives up those that have become empty.
+    /// Puts the tuples in order of their hits since the last time, gives up those that have become empty, and memory of those
+    /// that hold few megaflows by now.
     public mutating func rank() {
         var live = 0
         for rank in 0..<tupleCount {
@@ -74,6 +75,13 @@ extension FlowCache {
                 let number = Int(probes[rank].number)
                 tuples[number].stem = stem(of: number)
                 probes[rank].stem = tuples[number].stem
+            }
+        }
+        let records = records
+        for rank in 0..<live {
+            let number = probes[rank].number
+            if tuples[Int(number)].shrink({ flow, slot in records[Int(flow)].slot = slot }) {
+                probes[rank] = TupleProbe(tuples[Int(number)], number: number)
             }
         }
         var order = UnsafeMutableBufferPointer(start: probes, count: live)

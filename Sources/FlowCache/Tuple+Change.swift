@@ -5,6 +5,7 @@ import Flow
 
 extension Tuple {
     private var slots: Int { (Int(groupMask) + 1) * Self.groupSize }
+    var byteCount: Int { slots * (stride * 8 + 1) }
 
     /// Enters a megaflow that is not there yet; the slot it got, nil if there is no memory. `moved` tells of slots that
     /// changed because the table was rebuilt.
@@ -12,7 +13,8 @@ extension Tuple {
         _ key: UnsafePointer<UInt64>, hash: UInt32, flow: UInt32, moved: (_ flow: UInt32, _ slot: UInt32) -> Void
     ) -> UInt32? {
         if (count + deleted + 1) * 8 > slots * 7 {
-            guard rebuild(moved) else { return nil }
+            // Doubled if it is really full, otherwise only cleared of deleted slots.
+            guard rebuild(count * 2 >= slots ? slots * 2 : slots, moved) else { return nil }
         }
         let slot = freeSlot(hash)
         let e = entries + Int(slot) * stride
@@ -50,12 +52,24 @@ extension Tuple {
         }
     }
 
-    /// Doubles the table if it is really full, otherwise only clears deleted slots away.
-    private mutating func rebuild(_ moved: (UInt32, UInt32) -> Void) -> Bool {
+    /// Gives memory back once a table that has grown holds few megaflows. Whether it did; `moved` as for `insert`.
+    mutating func shrink(_ moved: (_ flow: UInt32, _ slot: UInt32) -> Void) -> Bool {
+        guard slots > Self.smallestShrunk, count * 16 < slots else { return false }
+        var wanted = Self.groupSize
+        while wanted < count * 4 { wanted *= 2 }
+        return rebuild(wanted, moved)
+    }
+
+    /// Slots up to which a table stays as large as it became.
+    private static var smallestShrunk: Int { 1024 }
+
+    private mutating func rebuild(_ newSlots: Int, _ moved: (UInt32, UInt32) -> Void) -> Bool {
         let oldSlots = slots
-        let newSlots = count * 2 >= oldSlots ? oldSlots * 2 : oldSlots
-        guard let newTags = weft_allocate_lines(newSlots), let newEntries = weft_allocate_lines(newSlots * stride * 8)
-        else { return false }
+        guard let newTags = weft_allocate_lines(newSlots) else { return false }
+        guard let newEntries = weft_allocate_lines(newSlots * stride * 8) else {
+            free(newTags)
+            return false
+        }
         let old = (tags: tags, entries: entries)
         tags = newTags.assumingMemoryBound(to: UInt8.self)
         entries = newEntries.assumingMemoryBound(to: UInt64.self)

@@ -12,7 +12,7 @@ import Memory
 ///     word 1-5   masked core words of the key
 ///     word 6-    masked further words, one for each that the mask has
 ///
-/// padded to whole cache lines. Tables grow by doubling on the slow path; the number of megaflows in all tuples together
+/// padded to whole cache lines. Tables grow by doubling on the slow path and shrink when megaflows have gone; the number of megaflows in all tuples together
 /// is bounded by configuration.
 @usableFromInline
 struct Tuple {
@@ -48,10 +48,15 @@ struct Tuple {
         self.maskHash = maskHash
         self.stem = stem
         groupMask = 0
-        guard let tags = weft_allocate_lines(Self.groupSize),
-            let entries = weft_allocate_lines(Self.groupSize * stride * 8),
-            let further = weft_allocate_lines(max(1, count) * 16)
-        else { return nil }
+        let tags = weft_allocate_lines(Self.groupSize)
+        let entries = weft_allocate_lines(Self.groupSize * stride * 8)
+        let further = weft_allocate_lines(max(1, count) * 16)
+        guard let tags, let entries, let further else {
+            free(tags)
+            free(entries)
+            free(further)
+            return nil
+        }
         self.tags = tags.assumingMemoryBound(to: UInt8.self)
         self.entries = entries.assumingMemoryBound(to: UInt64.self)
         self.further = further.assumingMemoryBound(to: UInt64.self)

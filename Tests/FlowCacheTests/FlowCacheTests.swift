@@ -167,6 +167,36 @@ private func randomKey(_ random: inout some RandomNumberGenerator) -> FlowKey {
         #expect(bench.counters.value(handle).bytes == 320_000)
     }
 
+    /// A table that grew gives its memory back, and those that stay are found at their new places.
+    @Test func tableShrinksWhenMegaflowsGo() {
+        var bench = Bench()
+        func answer(_ key: FlowKey) -> Translation {
+            var translation = Translation()
+            translation.mask.setExact(.ipv4Dst)
+            translation.program.output(PortIndex(UInt32(key[.ipv4Dst] % 1000 + 1)))
+            return translation
+        }
+        func key(_ i: Int) -> FlowKey {
+            var key = FlowKey()
+            key[.ipv4Dst] = UInt64(i)
+            return key
+        }
+        for i in 0..<4000 { _ = bench.lookUp([key(i)], now: 1) { answer($0) } }
+        let full = bench.cache.tupleBytes
+        for i in 0..<50 { _ = bench.lookUp([key(i * 80)], now: 9000) { answer($0) } }
+        bench.cache.sweep(4096, now: 10_500) { _, _ in }
+        #expect(bench.cache.flowCount == 50)
+        bench.cache.rank()
+        #expect(bench.cache.tupleBytes < full / 16)
+        let translations = bench.translations
+        for i in 0..<50 {
+            #expect(bench.lookUp([key(i * 80)], now: 10_600) { answer($0) } == [UInt32(i * 80 % 1000 + 1)])
+        }
+        #expect(bench.translations == translations)
+        for i in 0..<4000 { _ = bench.lookUp([key(i)], now: 10_700) { answer($0) } }
+        #expect(bench.cache.flowCount == 4000)
+    }
+
     @Test func idleMegaflowsGoAndFlushEmptiesAll() {
         var random = SeededRandom(seed: 17)
         let keys = (0..<100).map { _ in randomKey(&random) }
