@@ -45,6 +45,13 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case translationFailed
     case meterExceeded
     case faultInjected
+    // Fragments on their way through connection tracking.
+    case fragmentMalformed
+    case fragmentDuplicate
+    case fragmentOverlap
+    case fragmentTooLong
+    case fragmentLimit
+    case fragmentExpired
 
     @inlinable public static var count: Int { 64 }
 }
