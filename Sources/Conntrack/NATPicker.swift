@@ -57,7 +57,7 @@ public struct NATPicker: Sendable {
     }
 
     /// The reply tuple of a new connection of `original`, translated as `request` says; nil, and counted, if there is
-    /// none within the bound of the search (at most 296 probes).
+    /// none within the bound of the search (at most 600 probes).
     ///
     /// - Parameter base: the reply tuple so far: translates both ends in one pass, if it is what an earlier call for
     ///   the other end returned.
