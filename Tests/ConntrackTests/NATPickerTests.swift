@@ -67,9 +67,10 @@ struct TakenTuples: TupleProbe {
         #expect(found == expected)
     }
 
-    @Test(arguments: [
-        (3000, 3001), (65535, 1024), (1, 2), (511, 1), (512, 600), (599, 600), (1023, 600), (1024, 1025),
-    ] as [(UInt16, UInt16)])
+    @Test(
+        arguments: [
+            (3000, 3001), (65535, 1024), (1, 2), (511, 1), (512, 600), (599, 600), (1023, 600), (1024, 1025),
+        ] as [(UInt16, UInt16)])
     func aTakenPortGivesWayToTheNextOfItsClass(port: UInt16, next: UInt16) throws {
         var original = udp
         original.sourcePort = port
