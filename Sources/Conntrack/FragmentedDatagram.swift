@@ -62,6 +62,8 @@ public final class FragmentedDatagram {
         guard let packet = pool.take(length) ?? pool.take(0) else { return false }
         whole = packet
         guard Int(packet.pointee.length) == length else { return false }
+        // It must not grow: the fragments go on with the lengths that they have.
+        packet.pointee.room = packet.pointee.length
         copyMetadata(first, to: packet)
         let data = packet.pointee.data
         data.copyMemory(from: first.pointee.data, byteCount: front)
