@@ -89,7 +89,9 @@ let package = Package(
         tests("ControlTests", ["Control", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
         tests(
             "DataplaneTests", ["Base", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
-        tests("ConntrackTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "FrameSupport"]),
+        tests(
+            "ConntrackTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "FrameSupport"],
+            resources: [.copy("Resources")]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),

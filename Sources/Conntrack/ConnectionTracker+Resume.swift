@@ -7,14 +7,15 @@ extension ConnectionTracker {
     /// the packet's lengths and checksums, takes it through the protocol's state machine (TCP windows too), counts it,
     /// renews the timeout, sets mark and label, translates, and fills `isTracked`, `tracking` and `connection`.
     ///
-    /// The caller warrants that the packet's tuple (addresses, protocol, ports, zone and direction) is that of the packet
-    /// that the handle was found with, and that it was then tracked by an equal request from the same state before it.
+    /// The caller warrants that the handle was left by `track` for an equal request. That the packet is of the connection,
+    /// and in the same direction, is checked: a flow key does not hold everything that names one (identifiers of ICMP).
     ///
     /// - Parameter handle: `PacketHeader.connection` as `track` left it.
     /// - Returns: word 19 of the flow key: mark (32 bits), zone (16), state (8), protocol (8); the label is in
     ///   `tracking[1]` and `tracking[2]`. The caller compares them with its guard, and goes on with the ordinary lookup
-    ///   from there if they differ. Nil, and nothing has happened: the connection has ended, begins anew or was never
-    ///   committed, or the packet is an ICMP error; call `track`.
+    ///   from there if they differ. Nil, and nothing has happened: the connection has ended, begins anew, is another's or
+    ///   was never committed, the packet is invalid or an ICMP error, or it was in the same zone just before (`track`
+    ///   does not look it up either then). Call `track`.
     public func resume(
         _ handle: UInt64, _ packet: Packet, _ request: UnsafePointer<TrackRequest>, now: UInt64, worker: Int
     ) -> UInt64? {
@@ -27,14 +28,21 @@ extension ConnectionTracker {
         let connection = table.connection(remembered.index)
         weft_prefetch(connection.base + 64)
         weft_prefetch(connection.base + 128)
-        if packet.pointee.isTracked { step.kept = packet.pointee.connection & ConnectionHandle.verified }
+        if packet.pointee.isTracked {
+            guard UInt16(truncatingIfNeeded: packet.pointee.tracking[0] &>> 16) != step.zone else {
+                step.count(.notResumed)
+                return nil
+            }
+            step.kept = packet.pointee.connection & ConnectionHandle.verified
+        }
         guard step.read.read(packet, zone: step.zone, isVerified: step.kept != 0) == .none, !step.read.isRelated,
             connection.lock(generation: remembered.generation)
         else {
             step.count(.notResumed)
             return nil
         }
-        guard !connection.hasExpired(now), !reopens(connection, step) else {
+        let tuple = remembered.isReply ? connection.reply : connection.original
+        guard tuple.pointee == step.read.tuple, !connection.hasExpired(now), !reopens(connection, step) else {
             connection.unlock()
             step.count(.notResumed)
             return nil

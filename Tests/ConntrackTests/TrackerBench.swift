@@ -20,6 +20,12 @@ final class TrackerBench {
         tracker = ConnectionTracker(configuration, workers: workers)
     }
 
+    /// One worker's bench of a tracker that several share.
+    init(sharing tracker: ConnectionTracker, worker: Int) {
+        self.tracker = tracker
+        self.worker = worker
+    }
+
     struct Outcome: Equatable {
         var state: UInt64
         var zone: UInt16
@@ -45,6 +51,17 @@ final class TrackerBench {
             mark: UInt32(truncatingIfNeeded: words[0] >> 32), label: UInt128(words[1]) << 64 | UInt128(words[2]),
             ipProtocol: UInt8(truncatingIfNeeded: words[0]), frame: FrameSupport.bytes(packet),
             handle: packet.pointee.connection, tuple: (3..<9).map { words[$0] })
+    }
+
+    /// What a session would compare: the words of the key that name protocol, addresses and ports.
+    static func names(_ frame: [UInt8]) -> [UInt64] {
+        var pool = PacketPool(small: 1, large: 0)
+        let packet = FrameSupport.packet(frame, from: &pool)
+        return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: FlowKey.wordCount) { words in
+            words.initialize(repeating: 0)
+            _ = extractKey(packet, into: words.baseAddress!, vlanLimit: 1)
+            return [words[0], words[3], words[4]] + (6..<10).map { words[$0] }
+        }
     }
 
     /// A packet with its offsets known.
