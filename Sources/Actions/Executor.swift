@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import Memory
 
 // Runs a datapath program over a frame.
@@ -21,24 +22,27 @@ public enum Executor {
     /// - Parameters:
     ///   - words: the program, `count` words.
     ///   - drops: one counter for each `DropReason`.
+    ///   - services: what tracking and recirculation need; without them such ops drop the frame.
     /// - Returns: how often the frame was sent; 0 if it was dropped, which has been counted.
     @inlinable @inline(__always) @discardableResult
     public static func execute(
         _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
-        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>
+        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
+        services: UnsafeMutablePointer<ExecutionServices>? = nil
     ) -> Outcome {
         if count == 1, words[0] &>> 56 == UInt64(DatapathOp.output.rawValue) {
             if outputs.append(packet, to: UInt32(truncatingIfNeeded: words[0])) { return Outcome(sent: 1, lost: 0) }
         }
-        return executeWhole(words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops)
+        return executeWhole(words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops, services: services)
     }
 
     @usableFromInline @inline(never)
     static func executeWhole(
         _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
-        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>
+        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
+        services: UnsafeMutablePointer<ExecutionServices>?
     ) -> Outcome {
-        var run = Run(words: words)
+        var run = Run(words: words, services: services)
         run.body(0, count, packet, &pool, outputs)
         if run.sent == 0 { drops[Int(run.reason ?? DropReason.noOutput.rawValue)] &+= 1 }
         return Outcome(sent: run.sent, lost: run.lost)
@@ -61,14 +65,18 @@ public enum Executor {
 /// The state of one execution.
 struct Run {
     let words: UnsafePointer<UInt64>
-    /// Frames put into batches.
+    let services: UnsafeMutablePointer<ExecutionServices>?
+    /// Frames put into batches, or sent back to the tables.
     var sent: UInt32 = 0
     /// Raw value of the first `DropReason` met.
     var reason: UInt8?
     /// Copies that could not be made.
     var lost: UInt32 = 0
 
-    init(words: UnsafePointer<UInt64>) { self.words = words }
+    init(words: UnsafePointer<UInt64>, services: UnsafeMutablePointer<ExecutionServices>?) {
+        self.words = words
+        self.services = services
+    }
 
     mutating func note(_ reason: DropReason) { note(reason.rawValue) }
 
@@ -105,6 +113,20 @@ struct Run {
                 return
             case .controller:
                 note(.controllerAction)
+            case .track:
+                if let refusal = track(packet, immediate, operands) {
+                    note(refusal)
+                    pool.free(packet)
+                    return
+                }
+            case .trackClear:
+                ConnectionTracker.clear(packet)
+            case .recirculate:
+                if next >= end {
+                    recirculate(packet, immediate, &pool)
+                    return
+                }
+                if let twin = copy(packet, &pool) { recirculate(twin, immediate, &pool) }
             case .clone:
                 let after = next &+ Int(immediate)
                 if after >= end {
@@ -137,6 +159,30 @@ struct Run {
                 }
             }
             at = next
+        }
+        pool.free(packet)
+    }
+
+    /// Why the frame ends here; nil if it goes on.
+    private func track(_ packet: Packet, _ immediate: UInt32, _ operands: UnsafePointer<UInt64>) -> DropReason? {
+        guard let services, let tracker = services.pointee.tracker else { return .translationFailed }
+        var request = TrackRequest(immediate: immediate, operands)
+        let verdict = tracker._withUnsafeGuaranteedRef {
+            $0.track(packet, &request, now: services.pointee.now, worker: services.pointee.worker)
+        }
+        if case .drop(let reason) = verdict { return reason }
+        return nil
+    }
+
+    private mutating func recirculate(_ packet: Packet, _ id: UInt32, _ pool: inout PacketPool) {
+        if packet.pointee.recirculations >= RecirculationQueue.maximumDepth {
+            note(.recirculationDepth)
+        } else if let services, services.pointee.recirculations.append(packet, id) {
+            packet.pointee.recirculations &+= 1
+            sent &+= 1
+            return
+        } else {
+            note(.recirculationsFull)
         }
         pool.free(packet)
     }

@@ -52,6 +52,10 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case fragmentTooLong
     case fragmentLimit
     case fragmentExpired
+    // Recirculation and connection tracking.
+    case recirculationDepth
+    case recirculationsFull
+    case frozenStateGone
 
     @inlinable public static var count: Int { 64 }
 }

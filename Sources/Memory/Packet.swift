@@ -32,6 +32,8 @@ public struct PacketHeader {
     public var timestamp: UInt64
     /// Which free list the buffer returns to.
     public var sizeClass: UInt8
+    /// How often it came back to the tables.
+    public var recirculations: UInt8
     /// Whether connection tracking has seen it; `tracking` says nothing otherwise.
     public var isTracked: Bool
     /// What connection tracking found out, laid out as words 19 to 27 of a `FlowKey`: state, zone, mark, label, original tuple.

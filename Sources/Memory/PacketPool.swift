@@ -96,6 +96,7 @@ public struct PacketPool: ~Copyable {
         packet.pointee.mark = 0
         packet.pointee.offload = PacketHeader.Offload()
         packet.pointee.isTracked = false
+        packet.pointee.recirculations = 0
         return packet
     }
 
@@ -124,6 +125,7 @@ public struct PacketPool: ~Copyable {
         twin.pointee.hash = packet.pointee.hash
         twin.pointee.offload = packet.pointee.offload
         twin.pointee.timestamp = packet.pointee.timestamp
+        twin.pointee.recirculations = packet.pointee.recirculations
         if packet.pointee.isTracked {
             twin.pointee.isTracked = true
             twin.pointee.tracking = packet.pointee.tracking
