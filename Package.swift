@@ -67,14 +67,14 @@ let package = Package(
         module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
         module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
         module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
-        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions"]),
+        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions"]),
         module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports",
-                logging,
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions", "Pipeline", "FlowCache",
+                "Ports", logging,
             ]),
         module(
             "Control",

@@ -112,6 +112,8 @@ extension Switch {
         onEveryWorker { worker in
             worker.cache.flowLimit = flowLimit
             worker.cache.maximumIdle = maximumIdle
+            worker.returning.flowLimit = flowLimit
+            worker.returning.maximumIdle = maximumIdle
         }
     }
 

@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import FlowCache
 import Pipeline
 
@@ -8,6 +9,7 @@ extension Switch {
     public func tick() {
         let now = clock.milliseconds
         drainRequests()
+        upkeepConnections(now)
         guard now >= nextUpkeep else { return }
         nextUpkeep = now + 500
         settle()
@@ -49,8 +51,15 @@ extension Switch {
     private func passTime() {
         let now = clock.milliseconds
         onEveryWorker { worker in worker.sweepAll(now: now) }
+        upkeepConnections(now)
         drainRequests()
         settle()
         expire(now)
+    }
+
+    /// Connections whose time is up, and states that no frame comes back to any more.
+    private func upkeepConnections(_ now: UInt64) {
+        while tracker.upkeep(now: now) {}
+        model.frozen.collect(now: now)
     }
 }

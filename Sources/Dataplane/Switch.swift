@@ -1,5 +1,6 @@
 import Base
 import CLinux
+import Conntrack
 import Dispatch
 import Flow
 import FlowCache
@@ -53,6 +54,8 @@ public final class Switch {
     var detached = Balance()
     var isRunning = false
     var nextUpkeep: UInt64 = 0
+    /// Connections, of all workers.
+    public let tracker: ConnectionTracker
     /// Rules whose time was up, the last 1,024.
     public internal(set) var expiredRules: [ExpiredRule] = []
 
@@ -60,6 +63,7 @@ public final class Switch {
         self.options = options
         self.log = log
         clock = SwitchClock(isVirtual: options.isTimeVirtual)
+        tracker = ConnectionTracker(workers: options.workers)
         let cores = try Self.placement(options)
         for number in 0..<options.workers {
             guard let reader = model.makeReader() else {
@@ -68,7 +72,7 @@ public final class Switch {
             workers.append(
                 Worker(
                     number: number, core: cores[number], model: model, clock: clock, reader: reader,
-                    cache: options.cache, burstSize: options.burst))
+                    cache: options.cache, tracker: tracker, burstSize: options.burst))
         }
     }
 

@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import CLinux
 import FlowCache
 import Memory
@@ -94,18 +95,19 @@ extension Worker {
     }
 
     func publishCacheStatistics() {
-        let statistics = cache.statistics
-        counters.set(.exactHits, statistics.exactHits)
-        counters.set(.signatureHits, statistics.signatureHits)
-        counters.set(.megaflowHits, statistics.megaflowHits)
-        counters.set(.misses, statistics.misses)
-        counters.set(.tupleProbes, statistics.tupleProbes)
-        counters.set(.revalidated, statistics.revalidated)
-        counters.set(.invalidated, statistics.invalidated)
-        counters.set(.evicted, statistics.evicted)
-        counters.set(.expired, statistics.expired)
-        counters.set(.megaflows, UInt64(cache.flowCount))
-        counters.set(.masks, UInt64(cache.maskCount))
+        let first = cache.statistics
+        let second = returning.statistics
+        counters.set(.exactHits, first.exactHits &+ second.exactHits)
+        counters.set(.signatureHits, first.signatureHits &+ second.signatureHits)
+        counters.set(.megaflowHits, first.megaflowHits &+ second.megaflowHits)
+        counters.set(.misses, first.misses &+ second.misses)
+        counters.set(.tupleProbes, first.tupleProbes &+ second.tupleProbes)
+        counters.set(.revalidated, first.revalidated &+ second.revalidated)
+        counters.set(.invalidated, first.invalidated &+ second.invalidated)
+        counters.set(.evicted, first.evicted &+ second.evicted)
+        counters.set(.expired, first.expired &+ second.expired)
+        counters.set(.megaflows, UInt64(cache.flowCount + returning.flowCount))
+        counters.set(.masks, UInt64(cache.maskCount + returning.maskCount))
     }
 
     /// A bounded piece of housekeeping each millisecond: settling statistics, expiry; each quarter of a second the ranking. A
@@ -123,13 +125,18 @@ extension Worker {
     private func housekeeping(_ cycles: UInt64, megaflows: Int) {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
-            cache.sweep(megaflows, now: clock.milliseconds) { credit, used in state.stationSeen(credit, now: used) }
+            let now = clock.milliseconds
+            cache.sweep(megaflows, now: now) { credit, used in state.stationSeen(credit, now: used) }
+            returning.sweep(megaflows, now: now) { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
         cache.endBurst()
+        returning.endBurst()
+        tracker.quiescent(worker: number)
         if cycles >= rankDue {
             rankDue = cycles &+ 250 &* ticksPerMillisecond
             cache.rank()
+            returning.rank()
             publishCacheStatistics()
         }
     }

@@ -1,5 +1,7 @@
+import Actions
 import Base
 import CLinux
+import Conntrack
 import Flow
 import FlowCache
 import Memory
@@ -65,8 +67,10 @@ extension Worker {
             cache.install(0, translator.translation, now: now) { state.stationSeen($0, now: $1) }
         }
         reader.leave()
+        services.pointee.now = now
         if isTranslated { execute(1) } else { discard(packet, .translationFailed) }
         cache.endBurst()
+        recirculate(now)
         flush()
     }
 
@@ -90,9 +94,10 @@ extension Worker {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
             cache.settle(start..<start + slice) { credit, used in state.stationSeen(credit, now: used) }
+            returning.settle(start..<start + slice) { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
-        if start + slice >= cache.settleEnd {
+        if start + slice >= max(cache.settleEnd, returning.settleEnd) {
             done()
         } else {
             post { self.settle(from: start + slice, done: done) }
@@ -103,9 +108,11 @@ extension Worker {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
             cache.flush { credit, used in state.stationSeen(credit, now: used) }
+            returning.flush { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
         cache.endBurst()
+        returning.endBurst()
         publishCacheStatistics()
     }
 
@@ -114,10 +121,14 @@ extension Worker {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
             cache.sweep(cache.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
+            returning.sweep(returning.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
         cache.endBurst()
+        returning.endBurst()
         cache.rank()
+        returning.rank()
+        tracker.quiescent(worker: number)
         publishCacheStatistics()
     }
 
@@ -127,10 +138,10 @@ extension Worker {
         done: @escaping @Sendable () -> Void
     ) {
         let slice = 512
-        var flows = cache.describe(start..<start + slice)
+        var flows = cache.describe(start..<start + slice) + returning.describe(start..<start + slice)
         for i in flows.indices { flows[i].worker = number }
         take(flows)
-        if start + slice >= cache.settleEnd {
+        if start + slice >= max(cache.settleEnd, returning.settleEnd) {
             done()
         } else {
             post { self.describe(from: start + slice, take: take, done: done) }

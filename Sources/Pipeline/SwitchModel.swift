@@ -17,7 +17,9 @@ public final class SwitchModel: @unchecked Sendable {
     public let changes = ChangeLog()
     /// What `learn` actions ask for.
     public let learnQueue = LearnQueue()
-    let copies = LeftRight(SwitchState(), SwitchState())
+    /// States that frames come back to.
+    public let frozen: FrozenStates
+    let copies: LeftRight<SwitchState>
     /// By bridge number.
     var books: [RuleBook] = []
     /// Names that patch ports have as `options:peer`.
@@ -25,7 +27,11 @@ public final class SwitchModel: @unchecked Sendable {
     /// Port indices to give out again, longest unused first.
     var freePorts: [PortIndex] = []
 
-    public init() {}
+    public init() {
+        let frozen = FrozenStates()
+        self.frozen = frozen
+        copies = LeftRight(SwitchState(frozen: frozen), SwitchState(frozen: frozen))
+    }
 
     /// A place for one worker, nil when there are 512 already.
     public func makeReader() -> Reader? { copies.makeReader() }

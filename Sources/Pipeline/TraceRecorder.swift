@@ -16,6 +16,8 @@ final class TraceRecorder {
     private let printer: FlowPrinter
     private(set) var nodes: [Node] = []
     private var roots: [Int] = []
+    /// States that copies of the packet wait in.
+    private(set) var frozen: [UInt32] = []
     /// Nodes that new ones go into.
     private var open: [Int] = []
 
@@ -44,6 +46,19 @@ final class TraceRecorder {
         open.append(node)
         action("drop")
         endRule()
+    }
+
+    /// Where the packet goes on once connection tracking has seen it.
+    func freeze(_ id: UInt32, table: UInt8) {
+        frozen.append(id)
+        detail(
+            "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table \(table).")
+    }
+
+    func thaw(table: UInt8) {
+        let node = add(.table, "thaw")
+        nodes[node].children.append(nodes.count)
+        nodes.append(Node(kind: .bucket, text: "Resuming from table \(table)"))
     }
 
     func beginActionSet() { open.append(add(.table, "--. Executing action set:")) }
