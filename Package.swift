@@ -73,7 +73,8 @@ let package = Package(
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions", "Pipeline", "FlowCache",
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions", "Pipeline",
+                "FlowCache",
                 "Ports", logging,
             ]),
         module(

@@ -33,7 +33,8 @@ public enum Executor {
         if count == 1, words[0] &>> 56 == UInt64(DatapathOp.output.rawValue) {
             if outputs.append(packet, to: UInt32(truncatingIfNeeded: words[0])) { return Outcome(sent: 1, lost: 0) }
         }
-        return executeWhole(words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops, services: services)
+        return executeWhole(
+            words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops, services: services)
     }
 
     @usableFromInline @inline(never)
@@ -42,10 +43,10 @@ public enum Executor {
         outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
         services: UnsafeMutablePointer<ExecutionServices>?
     ) -> Outcome {
-        var run = Run(words: words, services: services)
+        var run = Run(words: words, services: services, drops: drops)
         run.body(0, count, packet, &pool, outputs)
-        if run.sent == 0 { drops[Int(run.reason ?? DropReason.noOutput.rawValue)] &+= 1 }
-        return Outcome(sent: run.sent, lost: run.lost)
+        run.countDrop()
+        return Outcome(sent: run.sent, lost: run.lost, held: run.held, surplus: run.surplus)
     }
 
     /// What became of a frame.
@@ -54,11 +55,20 @@ public enum Executor {
         public var sent: UInt32
         /// Copies that were to be sent and could not be made for want of a buffer.
         public var lost: UInt32
+        /// Frames that wait to be put together with others.
+        public var held: UInt32
+        /// Copies made of frames that waited, and went on with this one.
+        public var surplus: UInt32
 
-        @inlinable public init(sent: UInt32, lost: UInt32) {
+        @inlinable public init(sent: UInt32, lost: UInt32, held: UInt32 = 0, surplus: UInt32 = 0) {
             self.sent = sent
             self.lost = lost
+            self.held = held
+            self.surplus = surplus
         }
+
+        /// Frames that one frame has become, wherever they went.
+        @inlinable public var ends: UInt32 { sent &+ lost &+ held &+ (sent | held == 0 ? 1 : 0) }
     }
 }
 
@@ -72,10 +82,24 @@ struct Run {
     var reason: UInt8?
     /// Copies that could not be made.
     var lost: UInt32 = 0
+    /// Frames that wait for the rest of their datagram.
+    var held: UInt32 = 0
+    /// Copies made of frames that had waited.
+    var surplus: UInt32 = 0
+    let drops: UnsafeMutablePointer<UInt64>
 
-    init(words: UnsafePointer<UInt64>, services: UnsafeMutablePointer<ExecutionServices>?) {
+    init(
+        words: UnsafePointer<UInt64>, services: UnsafeMutablePointer<ExecutionServices>?,
+        drops: UnsafeMutablePointer<UInt64>
+    ) {
         self.words = words
         self.services = services
+        self.drops = drops
+    }
+
+    /// A frame that went nowhere is a drop, for the first reason that was met.
+    func countDrop() {
+        if sent | held == 0 { drops[Int(reason ?? DropReason.noOutput.rawValue)] &+= 1 }
     }
 
     mutating func note(_ reason: DropReason) { note(reason.rawValue) }
@@ -114,9 +138,11 @@ struct Run {
             case .controller:
                 note(.controllerAction)
             case .track:
-                if let refusal = track(packet, immediate, operands) {
-                    note(refusal)
-                    pool.free(packet)
+                switch track(packet, immediate, operands, &pool) {
+                case .goesOn: break
+                case .ends: return
+                case .isWhole:
+                    goOn(at: next, end, &pool, outputs)
                     return
                 }
             case .trackClear:
@@ -163,22 +189,12 @@ struct Run {
         pool.free(packet)
     }
 
-    /// Why the frame ends here; nil if it goes on.
-    private func track(_ packet: Packet, _ immediate: UInt32, _ operands: UnsafePointer<UInt64>) -> DropReason? {
-        guard let services, let tracker = services.pointee.tracker else { return .translationFailed }
-        var request = TrackRequest(immediate: immediate, operands)
-        let verdict = tracker._withUnsafeGuaranteedRef {
-            $0.track(packet, &request, now: services.pointee.now, worker: services.pointee.worker)
-        }
-        if case .drop(let reason) = verdict { return reason }
-        return nil
-    }
-
     private mutating func recirculate(_ packet: Packet, _ id: UInt32, _ pool: inout PacketPool) {
         if packet.pointee.recirculations >= RecirculationQueue.maximumDepth {
             note(.recirculationDepth)
         } else if let services, services.pointee.recirculations.append(packet, id) {
             packet.pointee.recirculations &+= 1
+            packet.pointee.frozen = id
             sent &+= 1
             return
         } else {

@@ -56,6 +56,9 @@ public struct ExecutionServices: ~Copyable {
     public var recirculations = RecirculationQueue()
     /// Connections; none where nothing is tracked (tests of single ops).
     public var tracker: Unmanaged<ConnectionTracker>?
+    public var reassembler: Unmanaged<FragmentReassembler>?
+    /// Where `reassembler` leaves a datagram that is whole.
+    public var datagram: Unmanaged<FragmentedDatagram>?
     /// Milliseconds of the switch's clock.
     public var now: UInt64 = 0
     public var worker = 0

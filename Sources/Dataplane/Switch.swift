@@ -56,6 +56,8 @@ public final class Switch {
     var nextUpkeep: UInt64 = 0
     /// Connections, of all workers.
     public let tracker: ConnectionTracker
+    /// Fragments on their way through connection tracking.
+    public let reassembler = FragmentReassembler(seed: .random(in: 0 ... .max))
     /// Rules whose time was up, the last 1,024.
     public internal(set) var expiredRules: [ExpiredRule] = []
 
@@ -72,7 +74,8 @@ public final class Switch {
             workers.append(
                 Worker(
                     number: number, core: cores[number], model: model, clock: clock, reader: reader,
-                    cache: options.cache, tracker: tracker, burstSize: options.burst))
+                    cache: options.cache, tracker: tracker, reassembler: reassembler,
+                    burstSize: options.burst))
         }
     }
 

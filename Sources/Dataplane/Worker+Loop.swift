@@ -1,6 +1,6 @@
 import Base
-import Conntrack
 import CLinux
+import Conntrack
 import FlowCache
 import Memory
 import Pipeline
@@ -133,12 +133,19 @@ extension Worker {
         cache.endBurst()
         returning.endBurst()
         tracker.quiescent(worker: number)
+        expireFragments()
         if cycles >= rankDue {
             rankDue = cycles &+ 250 &* ticksPerMillisecond
             cache.rank()
             returning.rank()
             publishCacheStatistics()
         }
+    }
+
+    /// Fragments whose datagram did not become whole in time.
+    func expireFragments() {
+        let expired = reassembler.expire(now: clock.milliseconds)
+        if expired > 0 { count(.fragmentExpired, expired) }
     }
 
     /// Time stamp counter ticks a millisecond, measured once at start.
@@ -169,7 +176,9 @@ extension Worker {
                 wait = 1
             }
         }
+        tracker.offline(worker: number)
         poll(&descriptors, nfds_t(descriptors.count), wait)
+        tracker.quiescent(worker: number)
         mailbox.clearDescriptor()
     }
 }

@@ -131,9 +131,8 @@ extension Worker {
         let outcome = Executor.execute(
             block.program, count: block.programCount, on: packet, pool: &pool.pointee, outputs: outputs,
             drops: counters.drops, services: services)
-        // A frame that was sent nowhere is a drop of its own, beside the copies that were lost.
-        let ends = UInt64(outcome.sent) &+ UInt64(outcome.lost) &+ (outcome.sent == 0 ? 1 : 0)
-        if ends > 1 { counters.add(.copies, ends &- 1) }
+        let copies = outcome.ends &- 1 &+ outcome.surplus
+        if copies > 0 { counters.add(.copies, UInt64(copies)) }
         if outcome.lost > 0 { count(.noBuffer, Int(outcome.lost)) }
     }
 

@@ -129,6 +129,7 @@ extension Worker {
         cache.rank()
         returning.rank()
         tracker.quiescent(worker: number)
+        expireFragments()
         publishCacheStatistics()
     }
 

@@ -28,6 +28,8 @@ public final class Worker: @unchecked Sendable {
     let effects: TranslationEffects
     let burstSize: Int
     let tracker: ConnectionTracker
+    let reassembler: FragmentReassembler
+    let datagram = FragmentedDatagram()
 
     /// Behind a pointer: while a program runs with it, a batch that is full is sent and its buffers go back to it.
     let pool: UnsafeMutablePointer<PacketPool>
@@ -65,7 +67,8 @@ public final class Worker: @unchecked Sendable {
 
     public init(
         number: Int, core: Int?, model: SwitchModel, clock: SwitchClock, reader: SwitchModel.Reader,
-        cache: FlowCacheConfiguration, tracker: ConnectionTracker, burstSize: Int = 32
+        cache: FlowCacheConfiguration, tracker: ConnectionTracker, reassembler: FragmentReassembler,
+        burstSize: Int = 32
     ) {
         self.number = number
         self.core = core
@@ -83,6 +86,9 @@ public final class Worker: @unchecked Sendable {
         services.initialize(to: ExecutionServices())
         services.pointee.worker = number
         services.pointee.tracker = .passUnretained(tracker)
+        services.pointee.reassembler = .passUnretained(reassembler)
+        services.pointee.datagram = .passUnretained(datagram)
+        self.reassembler = reassembler
         self.tracker = tracker
         returningIDs = .allocate(capacity: FlowCacheLimits.maximumBurst)
         segmentFrames = .allocate(capacity: Self.segmentCapacity)

@@ -32,6 +32,8 @@ public struct PacketHeader {
     public var timestamp: UInt64
     /// Which free list the buffer returns to.
     public var sizeClass: UInt8
+    /// State that it came back to the tables with last, if `recirculations` is not 0.
+    public var frozen: UInt32
     /// How often it came back to the tables.
     public var recirculations: UInt8
     /// Whether connection tracking has seen it; `tracking` says nothing otherwise.

@@ -126,6 +126,7 @@ public struct PacketPool: ~Copyable {
         twin.pointee.offload = packet.pointee.offload
         twin.pointee.timestamp = packet.pointee.timestamp
         twin.pointee.recirculations = packet.pointee.recirculations
+        twin.pointee.frozen = packet.pointee.frozen
         if packet.pointee.isTracked {
             twin.pointee.isTracked = true
             twin.pointee.tracking = packet.pointee.tracking
