@@ -6,7 +6,7 @@ import CLinux
 ///     line 0    original tuple 40 | control 8 | expiry 8 | armed 4 | policy 4
 ///     line 1    reply tuple 40 | label 16 | mark 4 | progress 1 | kind 1 | traits 1
 ///     line 2    TCP peers 24 | packets and bytes of each direction 32 | born 8
-///     line 3    links of zone and wheel 20 | hashes 16 | parent 8
+///     line 3    links of zone and wheel 20 | hashes 16 | parent 8 | sequence skew 12
 ///
 /// The tuples, the kind and the traits never change while the record is published. Everything else that packets change is
 /// written under the lock bit of the control word; links belong to the shard's lock. The expiry is written under the lock
@@ -40,6 +40,7 @@ struct Connection {
         static let originalHash = 216
         static let replyHash = 224
         static let parent = 232
+        static let skew = 240
     }
 
     @inline(__always) init(_ base: UnsafeMutableRawPointer) { self.base = base }
@@ -77,6 +78,8 @@ struct Connection {
     @inline(__always) var nextFree: UnsafeMutablePointer<UInt32> { pointer(Offset.free) }
     /// Handle of the connection that announced this one, 0 if none did.
     @inline(__always) var parent: UnsafeMutablePointer<UInt64> { pointer(Offset.parent) }
+    /// Of a connection that the FTP helper follows.
+    @inline(__always) var skew: UnsafeMutablePointer<SequenceSkew> { pointer(Offset.skew) }
 
     /// When it ends if nothing more comes, in milliseconds; 0 for one that ended.
     @inline(__always) var expiry: UInt64 {
@@ -133,6 +136,8 @@ struct ConnectionTraits: OptionSet {
     static var tftpHelper: ConnectionTraits { ConnectionTraits(rawValue: 32) }
 
     @inline(__always) var translates: Bool { rawValue & 3 != 0 }
+    /// A helper reads what its packets say.
+    @inline(__always) var isFollowed: Bool { rawValue & 48 != 0 }
 }
 
 // The control word: bit 0 locked, bit 1 published, bits 32 to 58 the generation, which rises when the record is withdrawn.

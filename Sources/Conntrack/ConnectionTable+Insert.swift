@@ -80,6 +80,7 @@ extension ConnectionTable {
         connection.originalHash = new.originalHash
         connection.replyHash = new.traits.contains(.hasReplyEntry) ? new.replyHash : new.originalHash
         connection.parent.pointee = new.parent
+        connection.skew.initialize(to: SequenceSkew())
         connection.expiry = new.expiry
     }
 

@@ -27,12 +27,21 @@ extension ConnectionTracker {
         }
         step.state = TrackState.new
         step.isReply = false
-        guard step.request.pointee.commits, makeRoom(step) else {
+        let expected = expectation(new.original, now: step.now)
+        if let expected {
+            step.state |= TrackState.related
+            new.adopt(expected)
+        }
+        if step.request.pointee.commits, makeRoom(step) {
+            guard commit(&new, &step, expected) else { return false }
+        } else {
             step.count(.new)
             finish(&step, nil)
-            return true
         }
-        return commit(&new, &step)
+        if let expected, ConnectionHandle(rawValue: step.packet.pointee.connection).index == 0 {
+            writeExpected(step, expected)
+        }
+        return true
     }
 
     /// Checks the first packet, and takes the state of the protocol from it.
@@ -59,16 +68,20 @@ extension ConnectionTracker {
         }
     }
 
-    private func commit(_ new: inout NewConnection, _ step: inout TrackStep) -> Bool {
+    private func commit(
+        _ new: inout NewConnection, _ step: inout TrackStep, _ expected: ExpectedConnection?
+    ) -> Bool {
         let request = step.request
         new.policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
         new.expiry = step.now &+ table.timeout(Self.firstTimeout(new.kind), policy: new.policy)
         new.byteCount = UInt64(step.packet.pointee.length)
-        let translates = request.pointee.translates && request.pointee.kind != .none
-        if translates { new.traits = request.pointee.kind == .source ? .sourceNAT : .destinationNAT }
+        let kind = expected?.kind ?? request.pointee.kind
+        let translates = request.pointee.translates && kind != .none
+        if translates { new.traits.insert(kind == .source ? .sourceNAT : .destinationNAT) }
+        new.traits.formUnion(Self.helperTrait(new.original, request.pointee.helper))
         // Somebody may take the chosen translation before it is entered; the next choice sees that.
         for _ in 0..<4 {
-            guard chooseReply(&new, step, translates) else { break }
+            guard chooseReply(&new, step, translates, expected) else { break }
             switch table.insert(new, now: step.now) {
             case .inserted(let index):
                 step.count(.created)
@@ -89,10 +102,14 @@ extension ConnectionTracker {
         return true
     }
 
-    private func chooseReply(_ new: inout NewConnection, _ step: TrackStep, _ translates: Bool) -> Bool {
+    private func chooseReply(
+        _ new: inout NewConnection, _ step: TrackStep, _ translates: Bool, _ expected: ExpectedConnection?
+    ) -> Bool {
         let mirrored = new.original.reversed
         new.reply = mirrored
-        if translates {
+        if translates, let expected {
+            new.reply = expected.reply(to: new.original)
+        } else if translates {
             var probe = TableProbe(table: table, now: step.now)
             let picker = pickers + step.worker
             guard let reply = picker.pointee.reply(to: new.original, step.request.pointee, probe: &probe) else {
@@ -117,6 +134,7 @@ extension ConnectionTracker {
             return true
         }
         if connection.traits.pointee.translates { translate(&step, connection) }
+        if connection.traits.pointee.isFollowed { follow(&step, connection, index: index, generation: generation) }
         finish(&step, connection, index: index, generation: generation)
         connection.unlock()
         return true

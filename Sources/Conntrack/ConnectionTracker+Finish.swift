@@ -41,7 +41,7 @@ extension ConnectionTracker {
     }
 
     @inline(__always)
-    private func write(
+    func write(
         _ packet: Packet, state: UInt64, zone: UInt16, mark: UInt32, label: (UInt64, UInt64), _ tuple: ConnectionTuple
     ) {
         packet.pointee.isTracked = true
@@ -78,8 +78,6 @@ extension ConnectionTracker {
         packet.pointee.connection = kept
     }
 
-    func parentTuple(_ connection: Connection) -> ConnectionTuple { connection.original.pointee }
-
     /// A further `ct` in the zone of a connection that the packet already met: only mark, label and translation. False if
     /// it has to take the whole way.
     @inline(never) func repeated(_ step: inout TrackStep, _ rawHandle: UInt64) -> Bool {
@@ -88,9 +86,9 @@ extension ConnectionTracker {
         let connection = table.connection(handle.index)
         guard connection.lock(generation: handle.generation) else { return false }
         defer { connection.unlock() }
-        guard connection.original.pointee.zone == step.zone, !Self.mayNeedHelper(connection.original.pointee) else {
-            return false
-        }
+        guard connection.original.pointee.zone == step.zone, !connection.traits.pointee.isFollowed,
+            !Self.mayNeedHelper(connection.original.pointee)
+        else { return false }
         let packet = step.packet
         step.isReply = handle.isReply
         step.read.isRelated = handle.isRelated

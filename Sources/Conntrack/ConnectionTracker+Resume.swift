@@ -42,7 +42,9 @@ extension ConnectionTracker {
             return nil
         }
         let tuple = remembered.isReply ? connection.reply : connection.original
-        guard tuple.pointee == step.read.tuple, !connection.hasExpired(now), !reopens(connection, step) else {
+        guard tuple.pointee == step.read.tuple, !connection.hasExpired(now), !connection.traits.pointee.isFollowed,
+            !reopens(connection, step)
+        else {
             connection.unlock()
             step.count(.notResumed)
             return nil

@@ -160,6 +160,8 @@ extension ConnectionTracker {
         let connection = table.connection(index)
         guard connection.lock() else { return false }
         let generation = connection.generation
+        let isFollowed = connection.traits.pointee.isFollowed && !step.read.isRelated
+        if isFollowed { prepareToFollow(step, connection) }
         var rearms = false
         if step.read.isRelated {
             step.state |= TrackState.related
@@ -186,6 +188,7 @@ extension ConnectionTracker {
         {
             translate(&step, connection)
         }
+        if isFollowed { follow(&step, connection, index: index, generation: generation) }
         finish(&step, connection, index: index, generation: generation)
         connection.unlock()
         if rearms { table.rearm(index, generation: generation, now: step.now) }

@@ -10,6 +10,8 @@ public final class ConnectionTracker: @unchecked Sendable {
     let workerWords: UnsafeMutablePointer<UInt64>
     let pickers: UnsafeMutablePointer<NATPicker>
     public let natCounters: NATCounters
+    /// What helpers saw announced.
+    public let expectations = ExpectationTable()
     /// Events that no worker caused.
     let sharedCounters: UnsafeMutablePointer<UInt64>
     let memoryCapacity: Int

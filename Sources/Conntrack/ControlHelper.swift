@@ -13,13 +13,12 @@ import Memory
 ///
 /// A connection is followed if `alg=` was given when it was committed.
 public enum ControlHelper {
-    /// The helper for a connection of `tuple`: the one asked for, if it fits the protocol; else by well-known port, and
-    /// to be used only if the connection was committed with it.
-    public static func candidate(_ tuple: ConnectionTuple, requested: TrackHelper) -> TrackHelper {
-        switch tuple.ipProtocol {
-        case 6 where requested == .ftp || tuple.sourcePort == 21 || tuple.destinationPort == 21: .ftp
-        case 17 where requested == .tftp || tuple.destinationPort == 69: .tftp
-        default: .none
+    /// Whether a helper can follow connections of `tuple`, on whatever port.
+    public static func fits(_ helper: TrackHelper, _ tuple: ConnectionTuple) -> Bool {
+        switch helper {
+        case .none: false
+        case .ftp: tuple.ipProtocol == 6
+        case .tftp: tuple.ipProtocol == 17
         }
     }
 

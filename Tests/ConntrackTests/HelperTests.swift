@@ -300,17 +300,6 @@ import Testing
         #expect(follow([0]) == .nothing)
     }
 
-    @Test func candidates() {
-        var tuple = ConnectionTuple(src: 1, dst: 2, isIPv6: false, ipProtocol: 6, sourcePort: 9, destinationPort: 21)
-        #expect(ControlHelper.candidate(tuple, requested: .none) == .ftp)
-        tuple.destinationPort = 2121
-        #expect(ControlHelper.candidate(tuple, requested: .none) == .none)
-        #expect(ControlHelper.candidate(tuple, requested: .ftp) == .ftp)
-        #expect(ControlHelper.candidate(tuple, requested: .tftp) == .none)
-        tuple.ipProtocol = 17
-        #expect(ControlHelper.candidate(tuple, requested: .tftp) == .tftp)
-    }
-
     @Test func expectations() {
         let table = ExpectationTable(capacity: 4)
         func expectation(_ port: UInt16) -> ExpectedConnection {
