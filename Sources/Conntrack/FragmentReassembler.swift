@@ -67,7 +67,28 @@ public final class FragmentReassembler: @unchecked Sendable {
     ///   - now: milliseconds.
     ///   - pool: of the calling worker.
     ///   - datagram: of the calling worker; filled if the outcome is `complete`.
+    @inlinable @inline(__always)
     public func submit(
+        _ packet: Packet, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
+        datagram: FragmentedDatagram
+    ) -> FragmentOutcome {
+        guard Self.mayConcern(packet) else { return .notFragment }
+        return submitUncommon(packet, zone: zone, context: context, now: now, pool: &pool, datagram: datagram)
+    }
+
+    /// False for what certainly is no fragment: all that a packet of everyday traffic pays.
+    @inlinable @inline(__always) static func mayConcern(_ packet: Packet) -> Bool {
+        let l3 = Int(packet.pointee.offsetL3)
+        guard l3 != 0xffff, l3 &+ 20 <= Int(packet.pointee.length) else { return false }
+        let header = UnsafeRawPointer(packet.pointee.data) + l3
+        if header.byte(0) &>> 4 == 4 { return header.be16(6) & 0x3fff != 0 }
+        // TCP, UDP, ICMPv6: no extension header at all.
+        let next = header.byte(6)
+        return next != 6 && next != 17 && next != 58
+    }
+
+    @usableFromInline @inline(never)
+    func submitUncommon(
         _ packet: Packet, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
         datagram: FragmentedDatagram
     ) -> FragmentOutcome {
