@@ -192,18 +192,19 @@ extension ConnectionTable {
         let tag = Self.tag(hash)
         var line = home(hash)
         while true {
-            for i in 0..<Self.entriesPerBucket {
-                let entry = weft_atomic_load_acquire(line + i)
-                guard entry &>> 32 == tag, entry != 0 else { continue }
+            var hits = weft_match_upper8(line, UInt32(truncatingIfNeeded: tag)) & 0x7f
+            while hits != 0 {
+                let entry = weft_atomic_load_acquire(line + hits.trailingZeroBitCount)
+                hits &= hits &- 1
+                guard entry &>> 32 == tag, entry & 0xffff_ffff != 0 else { continue }
                 let index = UInt32(truncatingIfNeeded: entry)
                 let connection = connection(index)
-                weft_prefetch(connection.base + 64)
                 weft_prefetch(connection.base + 128)
+                // Both are compared without branching: which direction a packet has cannot be predicted.
                 let isOriginal = connection.original.pointee == tuple
-                if isOriginal || connection.reply.pointee == tuple {
-                    if connection.hasExpired(now) { continue }
-                    return Found(index: index, isReply: !isOriginal)
-                }
+                let isReply = connection.reply.pointee == tuple
+                guard isOriginal != isReply || isOriginal, !connection.hasExpired(now) else { continue }
+                return Found(index: index, isReply: !isOriginal)
             }
             let next = weft_atomic_load_acquire(line + 7)
             if next == 0 { return nil }

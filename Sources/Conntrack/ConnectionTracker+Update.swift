@@ -23,13 +23,10 @@ extension ConnectionTracker {
         var result = ConnectionUpdate(outcome: .valid)
         switch connection.kind.pointee {
         case .other:
-            let progress = connection.progress
-            if isReply {
-                if progress.pointee != Progress.answered { progress.pointee = Progress.answered }
-            } else if progress.pointee == Progress.first {
-                progress.pointee = Progress.multiple
-            }
-            let isAnswered = progress.pointee == Progress.answered
+            let before = connection.progress.pointee
+            let progress = isReply ? Progress.answered : max(before, Progress.multiple)
+            connection.progress.pointee = progress
+            let isAnswered = progress == Progress.answered
             timeout = isAnswered ? .udpMultiple : .udpSingle
             result.outcome = isAnswered ? .valid : .validNew
         case .query:
