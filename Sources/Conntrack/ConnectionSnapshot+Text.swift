@@ -1,4 +1,4 @@
-import Base
+import Flow
 
 // As `ovs-appctl dpctl/dump-conntrack` prints a connection.
 extension ConnectionSnapshot {
@@ -22,7 +22,7 @@ extension ConnectionSnapshot {
         if zone != 0 { line += ",zone=\(zone)" }
         if counts { line += ",timeout=\(timeLeft / 1000)" }
         if mark != 0 { line += ",mark=\(mark)" }
-        if label != 0 { line += ",labels=0x" + String(label, radix: 16) }
+        if label != 0 { line += ",labels=" + Digits.hex(label) }
         return line + protocolText(detail.contains(.more))
     }
 
@@ -68,22 +68,7 @@ extension ConnectionTuple {
 
     private var ports: String { ",sport=\(sourcePort),dport=\(destinationPort)" }
 
-    static func text(_ address: UInt128, isIPv6: Bool) -> String {
-        isIPv6 ? ipv6(address) : (0..<4).map { "\(address >> (24 - 8 * UInt128($0)) & 0xff)" }.joined(separator: ".")
-    }
-
-    /// RFC 5952: the longest run of zero groups, the first of equals, is left out; IPv4-mapped addresses as such.
-    private static func ipv6(_ address: UInt128) -> String {
-        if address >> 32 == 0xffff { return "::ffff:" + text(address & 0xffff_ffff, isIPv6: false) }
-        let groups = (0..<8).map { UInt16(truncatingIfNeeded: address >> (112 - 16 * UInt128($0))) }
-        var best = 0..<0
-        var start = 0
-        for i in 0...8 where i == 8 || groups[i] != 0 {
-            if i - start > best.count { best = start..<i }
-            start = i + 1
-        }
-        let hex = { (range: Range<Int>) in groups[range].map { String($0, radix: 16) }.joined(separator: ":") }
-        guard best.count >= 2 else { return hex(0..<8) }
-        return hex(0..<best.lowerBound) + "::" + hex(best.upperBound..<8)
+    private static func text(_ address: UInt128, isIPv6: Bool) -> String {
+        isIPv6 ? Digits.ipv6(address) : Digits.ipv4(UInt32(truncatingIfNeeded: address))
     }
 }

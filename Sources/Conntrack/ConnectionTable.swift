@@ -22,6 +22,10 @@ struct ConnectionTable {
     let overflow: UnsafeMutablePointer<UInt64>
     let overflowLimit: UInt32
     let shards: UnsafeMutablePointer<Shard>
+    /// For each shard a line of words that are used with atomic operations only. 0: its lock. 1: its version, odd while a
+    /// bucket is being split or given back; a lookup that found nothing and saw it change looks again. 2: how many
+    /// buckets are in use (low half) and the mask that numbers are first cut with (high half).
+    let shardWords: UnsafeMutablePointer<UInt64>
     let zones: UnsafeMutablePointer<Zone>
     /// First connection of each zone in each shard: 64 for each zone.
     let zoneHeads: UnsafeMutablePointer<UInt32>
@@ -86,15 +90,8 @@ struct Zone {
     var refused: UInt64 = 0
 }
 
-/// One shard. The words of the first line are atomic; the rest belongs to whoever holds the lock.
+/// One shard: what belongs to whoever holds its lock.
 struct Shard {
-    var lock: UInt64 = 0
-    /// Odd while a bucket is being split or given back; a lookup that found nothing and saw it change looks again.
-    var version: UInt64 = 0
-    /// Buckets in use (low half) and the mask that numbers are first cut with (high half).
-    var address: UInt64 = 0
-    var pad0: InlineArray<5, UInt64> = InlineArray(repeating: 0)
-
     /// Entries in the index.
     var entries: UInt64 = 0
     /// Connections whose records and wheel are here.
@@ -159,9 +156,7 @@ extension ConnectionTable {
         return number < address & 0xffff_ffff ? number : number & mask &>> 1
     }
 
-    @inline(__always) func lockWord(_ shard: Int) -> UnsafeMutablePointer<UInt64> {
-        UnsafeMutableRawPointer(shards + shard).assumingMemoryBound(to: UInt64.self)
-    }
+    @inline(__always) func lockWord(_ shard: Int) -> UnsafeMutablePointer<UInt64> { shardWords + shard &* 8 }
     @inline(__always) func versionWord(_ shard: Int) -> UnsafeMutablePointer<UInt64> { lockWord(shard) + 1 }
     @inline(__always) func addressWord(_ shard: Int) -> UnsafeMutablePointer<UInt64> { lockWord(shard) + 2 }
 

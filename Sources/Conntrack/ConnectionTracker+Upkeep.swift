@@ -121,4 +121,12 @@ extension ConnectionTracker {
         weft_atomic_add(sharedCounters + TrackCounter.flushed.rawValue, 1)
         return true
     }
+
+    /// Ends connections by handle, as a snapshot has it; those that ended meanwhile do not count.
+    @discardableResult
+    public func flush(_ handles: [ConnectionHandle]) -> Int {
+        let ended = handles.filter { table.remove($0.index, generation: $0.generation) }.count
+        weft_atomic_add(sharedCounters + TrackCounter.flushed.rawValue, UInt64(ended))
+        return ended
+    }
 }

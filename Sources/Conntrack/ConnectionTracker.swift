@@ -69,6 +69,7 @@ struct TrackerMemory: ~Copyable {
     private let buckets: LineMemory
     private let overflow: LineMemory
     private let shards: LineMemory
+    private let shardWords: LineMemory
     private let zones: SparseMemory
     private let zoneHeads: SparseMemory
     private let timeouts: SparseMemory
@@ -87,6 +88,7 @@ struct TrackerMemory: ~Copyable {
         buckets = LineMemory(byteCount: (bucketLimit + 1) * ConnectionTable.shardCount * 64)
         overflow = LineMemory(byteCount: (overflowLimit + 2) * 64 + (overflowLimit + 2) * 4)
         shards = LineMemory(byteCount: ConnectionTable.shardCount * MemoryLayout<Shard>.stride)
+        shardWords = LineMemory(byteCount: ConnectionTable.shardCount * 64)
         zones = SparseMemory(byteCount: 65536 * MemoryLayout<Zone>.stride)
         zoneHeads = SparseMemory(byteCount: 65536 * ConnectionTable.shardCount * 4)
         timeouts = SparseMemory(byteCount: 65537 * 16 * 8)
@@ -108,6 +110,7 @@ struct TrackerMemory: ~Copyable {
             buckets: buckets.start.assumingMemoryBound(to: UInt64.self), bucketLimit: UInt32(clamping: bucketLimit),
             overflow: overflow.start.assumingMemoryBound(to: UInt64.self),
             overflowLimit: UInt32(clamping: overflowLimit), shards: shards.start.assumingMemoryBound(to: Shard.self),
+            shardWords: shardWords.start.assumingMemoryBound(to: UInt64.self),
             zones: zones.start.assumingMemoryBound(to: Zone.self),
             zoneHeads: zoneHeads.start.assumingMemoryBound(to: UInt32.self),
             timeouts: timeouts.start.assumingMemoryBound(to: UInt64.self),
