@@ -25,6 +25,8 @@ extension ConnectionTracker {
     @inline(never)
     func follow(_ step: inout TrackStep, _ connection: Connection, index: UInt32, generation: UInt64) {
         guard step.state & TrackState.invalid == 0 else { return }
+        // What this very action sets is handed on too.
+        mark(connection, step.request)
         let helper: TrackHelper = connection.traits.pointee.contains(.ftpHelper) ? .ftp : .tftp
         switch ControlHelper.follow(step.packet, control(step, connection), helper, &connection.skew.pointee) {
         case .nothing: return

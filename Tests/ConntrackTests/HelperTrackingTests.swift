@@ -138,4 +138,26 @@ import Testing
             bench.outcome(port, pass).frame == frame(Self.outside, 4000, Self.server, 21, "PORT 10,0,0,1,10,20\r\n"))
         #expect(bench.tracker.expectations.isEmpty)
     }
+
+    /// A request announces its answer at once, with the mark that its own action sets.
+    @Test func transferOfAFile() {
+        let bench = TrackerBench()
+        var request = commit
+        request.helper = .tftp
+        let tuple = ConnectionTuple(
+            src: Self.client, dst: Self.server, isIPv6: false, ipProtocol: 17, sourcePort: 4000, destinationPort: 69)
+        let read = TupleForge.message(tuple, [0, 1] + Array("file".utf8) + [0] + Array("octet".utf8) + [0])
+        #expect(bench.outcome(TupleForge.frame(tuple, read, plain: true), request).text == "new|trk|snat")
+        var answer = tuple.reversed
+        answer.dst = Self.outside
+        answer.sourcePort = 33000
+        let data = TupleForge.frame(answer, TupleForge.message(answer, [0, 3, 0, 1]), plain: true)
+        let seen = bench.outcome(data, pass)
+        #expect(seen.text == "new|rel|trk")
+        #expect(seen.mark == 77)
+        let committed = bench.outcome(data, request)
+        #expect(committed.text == "new|rel|trk|dnat")
+        answer.dst = Self.client
+        #expect(committed.frame == TupleForge.frame(answer, TupleForge.message(answer, [0, 3, 0, 1]), plain: true))
+    }
 }
