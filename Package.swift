@@ -80,7 +80,8 @@ let package = Package(
         module(
             "Control",
             [
-                "CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", logging,
+                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline", "FlowCache", "Ports",
+                "Dataplane", logging,
                 yams, nio, nioPosix,
             ]),
         .target(

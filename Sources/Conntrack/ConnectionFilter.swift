@@ -30,12 +30,12 @@ public struct ConnectionFilter: Sendable {
 
     /// Reads `[zone=N] [TUPLE [REPLY-TUPLE]]`, where a tuple is
     /// `ct_nw_src=IP,ct_nw_dst=IP,ct_nw_proto=N,ct_tp_src=PORT,ct_tp_dst=PORT`, with `ct_ipv6_src` and `ct_ipv6_dst` for
-    /// IPv6 and `icmp_id`, `icmp_type`, `icmp_code` behind an ICMP protocol; each part may be left out.
+    /// IPv6 and `icmp_id`, `icmp_type`, `icmp_code` behind an ICMP protocol; each part may be left out. An empty tuple is any.
     ///
     /// - Parameter arguments: one for each word of the command.
     public init(_ arguments: [String]) throws(SyntaxError) {
         var tuples = 0
-        for argument in arguments where !argument.isEmpty || tuples > 0 {
+        for argument in arguments {
             if argument.hasPrefix("zone="), tuples == 0, zone == nil {
                 zone = try Self.number(argument.dropFirst(5), "zone")
                 continue

@@ -26,6 +26,9 @@ extension ConnectionSnapshot {
         return line + protocolText(detail.contains(.more))
     }
 
+    /// `tcp`; the number of a protocol without a name here.
+    public var protocolName: String { Self.name(original.ipProtocol) }
+
     private func protocolText(_ isLong: Bool) -> String {
         guard let states else { return "" }
         guard isLong else { return ",protoinfo=(state=\(TCPState.shown(states.0, states.1).name))" }
@@ -65,6 +68,9 @@ extension ConnectionTuple {
         }
         return addresses + (ipProtocol == 1 || ipProtocol == 58 ? ",id=0,type=0,code=0" : ports)
     }
+
+    public var srcText: String { Self.text(src, isIPv6: isIPv6) }
+    public var dstText: String { Self.text(dst, isIPv6: isIPv6) }
 
     private var ports: String { ",sport=\(sourcePort),dport=\(destinationPort)" }
 

@@ -23,8 +23,8 @@ import Synchronization
 /// **Time.** `clock` is real or virtual. Nothing that lives by it (rule timeouts, station ageing, megaflow expiry) reads
 /// another clock. `tick` does what is due; with virtual time `warp` advances step by step and ticks.
 ///
-/// **Balance.** At any quiet moment: frames received + injected + copies = frames transmitted + drops, where drops are those of
-/// the workers and of the ports. `balance` adds it up; tests hold it after every run.
+/// **Balance.** At any quiet moment: frames received + injected + copies = frames transmitted + drops + fragments that
+/// wait for their datagram, where drops are those of the workers and of the ports. `balance` adds it up; tests hold it after every run.
 public final class Switch {
     public struct Options: Sendable {
         public var workers = 1
@@ -33,6 +33,8 @@ public final class Switch {
         public var cores: [Int] = []
         public var cache = FlowCacheConfiguration()
         public var isTimeVirtual = false
+        /// What the connection tracker is made with.
+        public var tracking = TrackerConfiguration()
         public var burst = 32
 
         public init() {}
@@ -65,7 +67,7 @@ public final class Switch {
         self.options = options
         self.log = log
         clock = SwitchClock(isVirtual: options.isTimeVirtual)
-        tracker = ConnectionTracker(workers: options.workers)
+        tracker = ConnectionTracker(options.tracking, workers: options.workers)
         let cores = try Self.placement(options)
         for number in 0..<options.workers {
             guard let reader = model.makeReader() else {

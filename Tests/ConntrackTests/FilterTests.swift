@@ -18,7 +18,7 @@ import Testing
         #expect(matching(try filter("zone=1")) == 6)
         #expect(matching(try filter("ct_nw_src=10.1.0.10")) == 12)
         #expect(matching(try filter("ct_nw_dst=10.1.0.10")) == 0)
-        #expect(matching(try filter("", "ct_nw_dst=10.1.0.10")) == 0)
+        #expect(matching(try filter("", "ct_nw_dst=10.1.0.10")) == 12)
         #expect(matching(try filter("ct_nw_proto=17", "ct_nw_dst=10.1.0.10,ct_tp_dst=3")) == 2)
         #expect(matching(try filter("zone=1", "ct_nw_proto=17,ct_tp_src=2")) == 1)
         #expect(matching(try filter("ct_nw_proto=1,icmp_id=7,icmp_type=8,icmp_code=0")) == 2)

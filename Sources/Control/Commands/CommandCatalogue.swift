@@ -1,6 +1,7 @@
 /// All commands that there are.
 public enum CommandCatalogue {
-    public static let all: [CommandSpec] = bridges + flows + groups + packets + dataplane + configuration + process
+    public static let all: [CommandSpec] =
+        bridges + flows + groups + packets + conntrack + dataplane + configuration + process + appctl
 
     /// Whether some command has this option.
     public static func hasOption(_ option: String) -> Bool {
@@ -113,5 +114,51 @@ public enum CommandCatalogue {
         CommandSpec("help", .process, "[COMMAND]", 0...1, "this list, or the usage of one command"),
         CommandSpec("list-commands", .process, "", 0...0, "names and usages"),
         CommandSpec("exit", .process, "", 0...0, "stop the switch"),
+    ]
+
+    private static let detail = ["-m", "--more", "-s", "--statistics"]
+
+    private static let conntrack: [CommandSpec] = [
+        CommandSpec(
+            "ct/dump", .conntrack, "[-m] [-s] [zone=N] [TUPLE [REPLY-TUPLE]]", 0...3,
+            "connections; -m adds both TCP states, -s packets, bytes and timeout", options: detail),
+        CommandSpec(
+            "ct/flush", .conntrack, "[zone=N] [TUPLE [REPLY-TUPLE]]", 0...3,
+            "end connections: all, those of a zone, those that match ct_nw_src=IP,ct_nw_dst=IP,ct_nw_proto=N,..."),
+        CommandSpec(
+            "ct/stats", .conntrack, "[zone=N] [TUPLE [REPLY-TUPLE]] [talkers=N]", 0...4,
+            "connections by protocol, state and zone, counters, top talkers"),
+        CommandSpec(
+            "ct/limits", .conntrack, "[default=N] [zone=N,limit=M]... | zone=N[,N...] | del zone=N[,N...]", 0...any,
+            "limits of zones, with counts; set them; remove them"),
+        CommandSpec(
+            "ct/timeouts", .conntrack, "[zone=N] [KEY=SECONDS...] | del [zone=N]", 0...any,
+            "timeouts, under the names of CT_Timeout_Policy; set them; back to the default"),
+        CommandSpec("ct/set", .conntrack, "[KEY=VALUE...]", 0...any, "settings of connection tracking; change them"),
+    ]
+
+    private static let appctl: [CommandSpec] = [
+        CommandSpec(
+            "dpctl/dump-conntrack", .appctl, "[-m] [-s] [DP] [zone=N]", 0...2, "as ct/dump", options: detail),
+        CommandSpec(
+            "dpctl/flush-conntrack", .appctl, "[DP] [zone=N] [TUPLE [REPLY-TUPLE]]", 0...4, "as ct/flush"),
+        CommandSpec(
+            "dpctl/ct-stats-show", .appctl, "[-m] [DP] [zone=N] [verbose]", 0...3, "connections by protocol and state",
+            options: ["-m", "--more"]),
+        CommandSpec("dpctl/ct-get-nconns", .appctl, "[DP]", 0...1, "number of connections"),
+        CommandSpec("dpctl/ct-get-maxconns", .appctl, "[DP]", 0...1, "as ct/set maxconns"),
+        CommandSpec("dpctl/ct-set-maxconns", .appctl, "[DP] N", 1...2, "as ct/set maxconns=N"),
+        CommandSpec("dpctl/ct-get-limits", .appctl, "[DP] [zone=N[,N...]]", 0...2, "as ct/limits"),
+        CommandSpec(
+            "dpctl/ct-set-limits", .appctl, "[DP] [default=N] [zone=N,limit=M]...", 1...any, "as ct/limits"),
+        CommandSpec("dpctl/ct-del-limits", .appctl, "[DP] zone=N[,N...]", 1...2, "as ct/limits del"),
+        CommandSpec("dpctl/ct-get-tcp-seq-chk", .appctl, "[DP]", 0...1, "as ct/set tcp-seq-check"),
+        CommandSpec("dpctl/ct-enable-tcp-seq-chk", .appctl, "[DP]", 0...1, "as ct/set tcp-seq-check=on"),
+        CommandSpec("dpctl/ct-disable-tcp-seq-chk", .appctl, "[DP]", 0...1, "as ct/set tcp-seq-check=off"),
+        CommandSpec("dpctl/ipf-set-enabled", .appctl, "[DP] v4|v6", 1...2, "as ct/set ipf-v4=on"),
+        CommandSpec("dpctl/ipf-set-disabled", .appctl, "[DP] v4|v6", 1...2, "as ct/set ipf-v4=off"),
+        CommandSpec("dpctl/ipf-set-min-frag", .appctl, "[DP] v4|v6 BYTES", 2...3, "as ct/set min-frag-v4=BYTES"),
+        CommandSpec("dpctl/ipf-set-max-nfrags", .appctl, "[DP] N", 1...2, "as ct/set max-nfrags=N"),
+        CommandSpec("dpctl/ipf-get-status", .appctl, "[DP]", 0...1, "settings and counters of reassembly"),
     ]
 }

@@ -128,7 +128,7 @@ extension SwitchCommands {
         return CommandResult(
             text: {
                 var text = "received \(balance.received), injected \(balance.injected), copies \(balance.copies)"
-                text += ", sent \(balance.sent), dropped \(balance.dropped)\n"
+                text += ", sent \(balance.sent), dropped \(balance.dropped), held \(balance.held)\n"
                 text += Self.lines(inside, "  ")
                 for (bridge, port, rx, tx) in ports where rx.dropped + tx.dropped > 0 {
                     text += "bridge \(bridge) port \(port.name):\n"
@@ -140,7 +140,8 @@ extension SwitchCommands {
                 [
                     "received": JSONValue(balance.received), "injected": JSONValue(balance.injected),
                     "copies": JSONValue(balance.copies), "sent": JSONValue(balance.sent),
-                    "dropped": JSONValue(balance.dropped), "drops": JSONValue(drops: inside),
+                    "dropped": JSONValue(balance.dropped), "held": JSONValue(balance.held),
+                    "drops": JSONValue(drops: inside),
                     "ports": .array(
                         ports.map {
                             [

@@ -33,10 +33,13 @@ struct ConfigurationReader {
                     return text
                 }
             case "settings": try readSettings(entry, into: &configuration.settings)
+            case "conntrack": configuration.tracking = try tracking(entry)
             case "bridges":
                 for (node, path) in try entry.list() { configuration.bridges.append(try bridge(node, path)) }
             default:
-                throw entry.unknown(["control", "workers", "cores", "cache", "log-level", "settings", "bridges"])
+                throw entry.unknown([
+                    "control", "workers", "cores", "cache", "log-level", "settings", "conntrack", "bridges",
+                ])
             }
         }
         if configuration.workers != nil, configuration.cores != nil {
