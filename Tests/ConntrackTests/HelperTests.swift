@@ -330,4 +330,37 @@ import Testing
         table.removeAll()
         #expect(table.isEmpty)
     }
+
+    /// Many at once, of few parents and of many: none is missed, none of one parent crowds out another's.
+    @Test func manyExpectations() {
+        let table = ExpectationTable(capacity: 100)
+        var random = SeededRandom(seed: 73)
+        var added: [ExpectedConnection] = []
+        for i in 0..<100 {
+            var expected = ExpectedConnection(
+                tuple: ConnectionTuple(
+                    src: random.bits128(), dst: random.bits128(), isIPv6: true, ipProtocol: 6,
+                    destinationPort: random.bits16(), zone: random.bits16()),
+                kind: .none, address: 0)
+            expected.parent = UInt64(i)
+            added.append(expected)
+            table.add(expected, now: 1)
+        }
+        for expected in added {
+            var original = expected.tuple
+            original.sourcePort = random.bits16()
+            #expect(table.find(original, now: 2) == expected)
+            original.dst ^= 1
+            #expect(table.find(original, now: 2) == nil)
+        }
+        for port: UInt16 in 1...50 {
+            var greedy = added[7]
+            greedy.tuple.destinationPort = port
+            table.add(greedy, now: 3)
+        }
+        // It has eight, and its own oldest ones went for the last of them.
+        #expect(table.expected == 100)
+        #expect(table.find(added[8].tuple, now: 4) == added[8])
+        #expect(table.find(added[99].tuple, now: 4) == added[99])
+    }
 }
