@@ -21,7 +21,9 @@ extension ConnectionTracker {
     ) -> UInt64? {
         let remembered = ConnectionHandle(rawValue: handle)
         var step = TrackStep(packet: packet, request: request, now: now, worker: worker, counters: counters(worker))
-        guard remembered.index != 0, !remembered.isRelated, !(request.pointee.forces && remembered.isReply) else {
+        guard remembered.index != 0, remembered.index <= table.lastSlot, !remembered.isRelated,
+            !(request.pointee.forces && remembered.isReply)
+        else {
             step.count(.notResumed)
             return nil
         }

@@ -35,7 +35,8 @@
 // Time
 // ----
 // A packet writes the time at which its connection expires, nothing else. A connection is over at that very millisecond:
-// no lookup and no dump shows it any more. Its memory is given back when the shard's timer wheel comes to it, within seconds.
+// no lookup and no dump shows it any more. Its memory is given back when the shard's timer wheel comes to it, half a minute
+// late at most.
 //
 // What it costs
 // -------------

@@ -35,7 +35,9 @@ extension ReadPacket {
         l4 = Int(packet.pointee.offsetL4)
         let end = Int(packet.pointee.length) &- Int(packet.pointee.padL2)
         l4Size = end &- l4
-        guard l4 != 0xffff, l3 >= 14, packet.pointee.offsetMPLS == PacketHeader.unknownOffset, l4Size >= 0 else {
+        guard l4 != 0xffff, l3 >= 14, l3 < l4, l4Size >= 0,
+            packet.pointee.offsetMPLS == PacketHeader.unknownOffset
+        else {
             return .malformed
         }
         let frame = UnsafeRawPointer(packet.pointee.data)

@@ -12,6 +12,7 @@ import Testing
             let packet = bench.packet(forge.random.oneIn(3) ? forge.frame() : forge.mutatedFrame())
             defer { bench.pool.free(packet) }
             packet.pointee.offload.checksumValid = forge.random.oneIn(2)
+            bench.tracker.prefetchConnection(bench.tracker.prefetch(packet, zone: 0))
             for _ in 0...forge.random.below(3) {
                 var request = TrackRequest()
                 request.zone = UInt16(forge.random.below(2))
@@ -47,7 +48,7 @@ import Testing
         for _ in 0..<1000 {
             let packet = bench.packet(udpFrame())
             var request = TrackRequest()
-            let handle = random.next() & ~0xffff_ff00
+            let handle = random.oneIn(2) ? random.next() : random.next() & ~0xffff_ff00
             if bench.tracker.resume(handle, packet, &request, now: bench.now, worker: 0) == nil {
                 #expect(!packet.pointee.isTracked)
             }
