@@ -88,7 +88,9 @@ let package = Package(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),
         tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
-        tests("ControlTests", ["Control", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
+        tests(
+            "ControlTests",
+            ["Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
         tests(
             "DataplaneTests", ["Base", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
         tests(

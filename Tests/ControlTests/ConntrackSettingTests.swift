@@ -1,4 +1,6 @@
+import Conntrack
 import Control
+import Dataplane
 import FrameSupport
 import Testing
 

@@ -124,7 +124,7 @@ public enum CommandCatalogue {
             "connections; -m adds both TCP states, -s packets, bytes and timeout", options: detail),
         CommandSpec(
             "ct/flush", .conntrack, "[zone=N] [TUPLE [REPLY-TUPLE]]", 0...3,
-            "end connections: all, those of a zone, those that match ct_nw_src=IP,ct_nw_dst=IP,ct_nw_proto=N,..."),
+            "end connections: all, those of a zone, those that match a tuple such as ct_nw_src=10.0.0.1,ct_nw_proto=6"),
         CommandSpec(
             "ct/stats", .conntrack, "[zone=N] [TUPLE [REPLY-TUPLE]] [talkers=N]", 0...4,
             "connections by protocol, state and zone, counters, top talkers"),
