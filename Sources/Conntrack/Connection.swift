@@ -165,11 +165,12 @@ extension Connection {
     }
 
     @inline(never) private func lockSlowly(_ accepts: (UInt64) -> Bool) -> Bool {
+        var rounds = 0
         while true {
             let seen = weft_atomic_load(control)
             guard seen & Self.published != 0, accepts(seen) else { return false }
             if seen & Self.locked == 0, weft_atomic_compare_exchange(control, seen, seen | Self.locked) { return true }
-            weft_pause()
+            waitBriefly(&rounds)
         }
     }
 

@@ -140,6 +140,14 @@ extension ConnectionTable {
     @inline(__always) static func tag(_ hash: UInt64) -> UInt64 { hash &>> 32 }
 }
 
+extension ConnectionTuple {
+    /// 0 if they are equal.
+    @inline(__always) func difference(from other: ConnectionTuple) -> UInt64 {
+        (srcHigh ^ other.srcHigh) | (srcLow ^ other.srcLow) | (dstHigh ^ other.dstHigh) | (dstLow ^ other.dstLow)
+            | (rest ^ other.rest)
+    }
+}
+
 // The index: linear hashing over buckets of one cache line. A bucket has seven entries, tag << 32 | slot, and the number of
 // the overflow bucket that continues it. The buckets of all shards are interleaved in one array, so that it grows at its
 // end, one bucket at a time, and only what is used is resident.
@@ -174,12 +182,13 @@ extension ConnectionTable {
     /// The connection that one of whose tuples is `tuple`, unless it has expired.
     @inline(__always) func find(_ tuple: ConnectionTuple, _ hash: UInt64, now: UInt64) -> Found? {
         let shard = Self.shard(hash)
+        var rounds = 0
         while true {
             let version = weft_atomic_load_acquire(versionWord(shard))
             if let found = scan(tuple, hash, now) { return found }
             weft_fence_acquire()
             if version & 1 == 0, weft_atomic_load(versionWord(shard)) == version { return nil }
-            weft_pause()
+            waitBriefly(&rounds)
         }
     }
 
@@ -196,10 +205,10 @@ extension ConnectionTable {
                 let connection = connection(index)
                 weft_prefetch(connection.base + 128)
                 // Both are compared without branching: which direction a packet has cannot be predicted.
-                let isOriginal = connection.original.pointee == tuple
-                let isReply = connection.reply.pointee == tuple
-                guard isOriginal != isReply || isOriginal, !connection.hasExpired(now) else { continue }
-                return Found(index: index, isReply: !isOriginal)
+                let original = connection.original.pointee.difference(from: tuple)
+                let reply = connection.reply.pointee.difference(from: tuple)
+                guard min(original, reply) == 0, !connection.hasExpired(now) else { continue }
+                return Found(index: index, isReply: original != 0)
             }
             let next = weft_atomic_load_acquire(line + 7)
             if next == 0 { return nil }
@@ -208,12 +217,24 @@ extension ConnectionTable {
     }
 }
 
+/// Another thread holds a lock, for a fraction of a microsecond; unless it was interrupted, maybe by this very thread on the
+/// same core. So the core is offered to it now and then.
+@inline(never) func waitBriefly(_ rounds: inout Int) {
+    rounds &+= 1
+    if rounds & 63 == 0 { sched_yield() } else { weft_pause() }
+}
+
 // The locks of shards: spinning, since they are held for a fraction of a microsecond.
 extension ConnectionTable {
     @inline(__always) func lock(_ shard: Int) {
-        while !weft_atomic_compare_exchange(lockWord(shard), 0, 1) {
-            while weft_atomic_load(lockWord(shard)) != 0 { weft_pause() }
-        }
+        if !weft_atomic_compare_exchange(lockWord(shard), 0, 1) { lockSlowly(shard) }
+    }
+
+    @inline(never) private func lockSlowly(_ shard: Int) {
+        var rounds = 0
+        repeat {
+            while weft_atomic_load(lockWord(shard)) != 0 { waitBriefly(&rounds) }
+        } while !weft_atomic_compare_exchange(lockWord(shard), 0, 1)
     }
 
     @inline(__always) func unlock(_ shard: Int) { weft_atomic_store_release(lockWord(shard), 0) }

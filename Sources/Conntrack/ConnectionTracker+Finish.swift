@@ -21,7 +21,7 @@ extension ConnectionTracker {
             write(packet, state: step.state, zone: step.zone, mark: mark, label: label, connection.original.pointee)
         }
         var handle = ConnectionHandle(index: index, generation: generation).rawValue | step.kept
-        if step.isReply { handle |= ConnectionHandle.replies }
+        handle |= UInt64(unsafeBitCast(step.isReply, to: UInt8.self)) &<< 62
         if step.read.isRelated { handle |= ConnectionHandle.relates }
         if !step.request.pointee.translates { handle |= ConnectionHandle.settled }
         packet.pointee.connection = handle

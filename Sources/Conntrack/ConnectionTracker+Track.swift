@@ -199,10 +199,15 @@ extension ConnectionTracker {
     static func state(_ before: UInt64, _ outcome: TrackOutcome, isReply: Bool) -> UInt64 {
         switch outcome {
         case .valid:
-            before & ~TrackState.new | TrackState.established | (isReply ? TrackState.reply : 0)
+            before & ~TrackState.new | TrackState.established | replyBit(isReply)
         case .validNew, .reopens: before | TrackState.new
         case .invalid: TrackState.invalid
         }
+    }
+
+    /// Without a branch: directions cannot be predicted.
+    @inline(__always) private static func replyBit(_ isReply: Bool) -> UInt64 {
+        UInt64(unsafeBitCast(isReply, to: UInt8.self)) &<< 3
     }
 
     @inline(__always) static func counter(_ outcome: TrackOutcome) -> TrackCounter {
@@ -215,7 +220,7 @@ extension ConnectionTracker {
 
     /// Packets and bytes of one direction. The caller holds the record's lock bit.
     @inline(__always) static func count(_ connection: Connection, _ step: TrackStep) {
-        let counts = connection.counts + (step.isReply ? 2 : 0)
+        let counts = connection.counts + Int(unsafeBitCast(step.isReply, to: UInt8.self)) &* 2
         weft_count(counts, 1)
         weft_count(counts + 1, UInt64(step.packet.pointee.length))
     }
