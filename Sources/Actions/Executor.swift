@@ -37,8 +37,9 @@ public enum Executor {
             words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops, services: services)
     }
 
-    @usableFromInline @inline(never)
-    static func executeWhole(
+    /// The same for any program, out of line.
+    @inline(never)
+    public static func executeWhole(
         _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
         outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
         services: UnsafeMutablePointer<ExecutionServices>?
@@ -190,6 +191,11 @@ struct Run {
     }
 
     private mutating func recirculate(_ packet: Packet, _ id: UInt32, _ pool: inout PacketPool) {
+        if let services, services.pointee.isRehearsal {
+            sent &+= 1
+            pool.free(packet)
+            return
+        }
         if packet.pointee.recirculations >= RecirculationQueue.maximumDepth {
             note(.recirculationDepth)
         } else if let services, services.pointee.recirculations.append(packet, id) {
@@ -221,6 +227,11 @@ struct Run {
     private mutating func send(
         _ packet: Packet, to port: UInt32, _ limit: UInt32, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches
     ) {
+        if let services, services.pointee.isRehearsal {
+            sent &+= 1
+            pool.free(packet)
+            return
+        }
         if packet.pointee.length > limit { Offload.truncate(packet, to: limit) }
         if outputs.append(packet, to: port) {
             sent &+= 1

@@ -62,6 +62,8 @@ public struct ExecutionServices: ~Copyable {
     /// Milliseconds of the switch's clock.
     public var now: UInt64 = 0
     public var worker = 0
+    /// Nothing is sent or goes back: a frame of `trace`, which connection tracking sees like any other.
+    public var isRehearsal = false
 
     public init() {}
 }

@@ -74,6 +74,40 @@ extension Worker {
         flush()
     }
 
+    /// Runs a program on a frame without sending anything: connections are made and kept up as if it had come in. Outside
+    /// of all counting.
+    func rehearse(_ frame: [UInt8], _ program: [UInt64], port: PortIndex) {
+        guard let packet = pool.pointee.take(frame.count) else { return }
+        frame.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { packet.pointee.data.copyMemory(from: start, byteCount: bytes.count) }
+        }
+        packet.pointee.inPort = port
+        packet.pointee.timestamp = 0
+        var key = InlineArray<28, UInt64>(repeating: 0)
+        withUnsafeMutableBytes(of: &key) { bytes in
+            if let words = bytes.bindMemory(to: UInt64.self).baseAddress {
+                _ = extractKey(packet, into: words, vlanLimit: vlanLimit)
+            }
+        }
+        var drops = [UInt64](repeating: 0, count: DropReason.count)
+        services.pointee.now = clock.milliseconds
+        services.pointee.isRehearsal = true
+        program.withUnsafeBufferPointer { words in
+            if let start = words.baseAddress, words.count > 0 {
+                drops.withUnsafeMutableBufferPointer { drops in
+                    if let drops = drops.baseAddress {
+                        _ = Executor.executeWhole(
+                            start, count: words.count, on: packet, pool: &pool.pointee, outputs: outputs, drops: drops,
+                            services: services)
+                    }
+                }
+            } else {
+                pool.pointee.free(packet)
+            }
+        }
+        services.pointee.isRehearsal = false
+    }
+
     private func take(_ frame: [UInt8], port: PortIndex) -> Packet? {
         guard let packet = pool.pointee.take(frame.count) else {
             count(.noBuffer, 1)

@@ -16,8 +16,14 @@ final class TraceRecorder {
     private let printer: FlowPrinter
     private(set) var nodes: [Node] = []
     private var roots: [Int] = []
-    /// States that copies of the packet wait in.
-    private(set) var frozen: [UInt32] = []
+    /// Copies of the packet that go back to the tables: the state that each waits in, the flow by then, the zone that
+    /// it is tracked in.
+    struct Fork {
+        var id: UInt32
+        var flow: FlowKey
+        var zone: UInt16
+    }
+    private(set) var forks: [Fork] = []
     /// Nodes that new ones go into.
     private var open: [Int] = []
 
@@ -49,8 +55,8 @@ final class TraceRecorder {
     }
 
     /// Where the packet goes on once connection tracking has seen it.
-    func freeze(_ id: UInt32, table: UInt8) {
-        frozen.append(id)
+    func freeze(_ fork: Fork, table: UInt8) {
+        forks.append(fork)
         detail(
             "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table \(table).")
     }

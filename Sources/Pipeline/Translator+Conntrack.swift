@@ -22,7 +22,7 @@ extension Translator {
         translation.program.track(request)
         changes &+= 1
         alterations &+= 1
-        if step.pointee.flag { freeze(UInt8(truncatingIfNeeded: step.pointee.number)) }
+        if step.pointee.flag { freeze(UInt8(truncatingIfNeeded: step.pointee.number), zone: request.zone) }
         trace { $0.detail("Sets the packet to an untracked state, and clears all the conntrack fields.") }
         clearTracking()
     }
@@ -59,7 +59,7 @@ extension Translator {
     }
 
     /// A copy of the packet comes back to a table, with all that this translation knows.
-    private func freeze(_ table: UInt8) {
+    private func freeze(_ table: UInt8, zone: UInt16) {
         var content = FrozenState.Content()
         content.table = table
         content.inPort = UInt32(truncatingIfNeeded: flow[0] &>> 32)
@@ -79,7 +79,7 @@ extension Translator {
         guard let frozen = state._withUnsafeGuaranteedRef({ $0.frozen.intern(content, bridge: bridge, now: now) })
         else { return fail(.recirculationsFull, "too many frozen states") }
         translation.program.recirculate(frozen.id)
-        trace { $0.freeze(frozen.id, table: table) }
+        trace { $0.freeze(TraceRecorder.Fork(id: frozen.id, flow: self.currentFlow, zone: zone), table: table) }
     }
 
     /// Goes on where a frame that came back was frozen. The key has the id of the state, and what tracking found out.
