@@ -47,10 +47,7 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case faultInjected
     // Fragments on their way through connection tracking.
     case fragmentMalformed
-    case fragmentDuplicate
-    case fragmentOverlap
     case fragmentTooLong
-    case fragmentLimit
     case fragmentExpired
     // Recirculation and connection tracking.
     case recirculationDepth

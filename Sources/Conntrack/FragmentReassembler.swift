@@ -17,19 +17,18 @@ import Synchronization
 /// A frame that is held is neither sent nor dropped: `received = sent + dropped + consumed + held`. Held frames that are
 /// given up (overlap, timeout) are reported to the caller, who counts them as dropped.
 ///
-/// What happens to which fragment follows `ipf` of Open vSwitch 3.1, with these differences: overlapping fragments make
-/// the whole datagram go (RFC 5722; RFC 8200, section 4.5), and all but damaged and too small ones are dropped with a
-/// reason of their own, where Open vSwitch passes them on as `inv`.
+/// What happens to which fragment follows `ipf` of Open vSwitch 3.1: one that overlaps another, or comes twice, or finds
+/// no room, goes on as `inv`, so that rules decide about it, and its datagram waits on (RFC 5722 would give up the whole
+/// datagram). Those that contradict themselves or each other are dropped, with a reason of their own.
 ///
 /// | fragment | fate |
 /// | --- | --- |
 /// | lengths contradict each other, bad IPv4 header checksum, not the last and under the minimum | `invalid` |
 /// | empty, or not the last and not a multiple of 8 bytes; behind the known end | dropped as `fragmentMalformed` |
-/// | the same range as one that is held | dropped as `fragmentDuplicate` |
-/// | overlaps one that is held | dropped as `fragmentOverlap`, with all of its datagram |
+/// | overlaps one that is held, or is the same | `invalid` |
 /// | reaches beyond 65,535 bytes | dropped as `fragmentTooLong` |
-/// | too many, over all or of one datagram | dropped as `fragmentLimit` |
-/// | not whole within 15 seconds after the first to come | dropped as `fragmentExpired`, by `expire` |
+/// | too many, over all or of one datagram | `invalid` |
+/// | not whole within 30 seconds (as Linux waits) after the first to come | dropped as `fragmentExpired`, by `expire` |
 public final class FragmentReassembler: @unchecked Sendable {
     /// Behind the lock.
     private let store: UnsafeMutablePointer<FragmentStore>
@@ -153,7 +152,7 @@ public struct FragmentLimits: Equatable, Sendable {
     /// Fragments of one datagram.
     public var maximumPerDatagram = 256
     /// Milliseconds from the first fragment that comes.
-    public var timeout: UInt64 = 15_000
+    public var timeout: UInt64 = 30_000
 
     /// Least of the minimum sizes, greatest of `maximumFragments`.
     public static var minimumSize: Int { 400 }
@@ -169,6 +168,8 @@ public struct FragmentStatistics: Equatable, Sendable {
     public var expired = FragmentCount()
     public var tooSmall = FragmentCount()
     public var overlapping = FragmentCount()
+    /// Beyond a limit.
+    public var refused = FragmentCount()
     /// Datagrams put together.
     public var datagrams: UInt64 = 0
 

@@ -103,13 +103,15 @@ struct FragmentStore: ~Copyable {
                 return complete(index, packet, info, &pool, datagram)
             }
             guard Int(datagrams[Int(index)].count) < limits.maximumPerDatagram &- 1 else {
-                return .dropped(.fragmentLimit, others: 0)
+                statistics.refused.add(1, isIPv6: info.isIPv6)
+                return .invalid
             }
         } else {
             index = -1
         }
         guard heldCount < min(limits.maximumFragments, capacity), let copy = self.pool.copy(packet) else {
-            return .dropped(.fragmentLimit, others: 0)
+            statistics.refused.add(1, isIPv6: info.isIPv6)
+            return .invalid
         }
         hold(copy, info, in: index >= 0 ? index : begin(info, zone: zone, context: context, bucket: bucket, now: now))
         statistics.accepted.add(1, isIPv6: info.isIPv6)
@@ -128,10 +130,9 @@ struct FragmentStore: ~Copyable {
         var at = datagram.first
         while at >= 0 {
             let fragment = fragments[Int(at)]
-            if fragment.start == start, fragment.end == end { return .dropped(.fragmentDuplicate, others: 0) }
             if fragment.start < end, start < fragment.end {
                 statistics.overlapping.add(1, isIPv6: info.isIPv6)
-                return .dropped(.fragmentOverlap, others: abandon(index))
+                return .invalid
             }
             at = fragment.next
         }
