@@ -65,30 +65,38 @@ let package = Package(
         module("Wire", ["CLinux", "Base"]),
         module("Flow", ["CLinux", "Base", "Memory", "Wire"]),
         module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
-        module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
-        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions"]),
+        module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
+        module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
+        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions"]),
         module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline", "FlowCache", "Ports",
-                logging,
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions", "Pipeline",
+                "FlowCache",
+                "Ports", logging,
             ]),
         module(
             "Control",
             [
-                "CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", logging,
+                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline", "FlowCache", "Ports",
+                "Dataplane", logging,
                 yams, nio, nioPosix,
             ]),
         .target(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),
         tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
-        tests("ControlTests", ["Control", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
+        tests(
+            "ControlTests",
+            ["Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
         tests(
             "DataplaneTests",
             ["Base", "Memory", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
+        tests(
+            "ConntrackTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "FrameSupport"],
+            resources: [.copy("Resources")]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),

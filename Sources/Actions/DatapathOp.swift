@@ -59,4 +59,11 @@ public enum DatapathOp: UInt8, Sendable {
     case hash
     /// imm: reason. A frame for a controller that is not there: counted, nothing sent.
     case controller
+    /// imm: flags << 16 | zone. Operands: mark << 32 | its mask; label hi, lo; its mask hi, lo; ports and choice of a NAT
+    /// range; first address hi, lo; last address hi, lo. Connection tracking: see `TrackRequest`.
+    case track
+    /// Forgets what connection tracking found out.
+    case trackClear
+    /// imm: id of a frozen state. Sends a copy back to the flow tables, where that state left off.
+    case recirculate
 }

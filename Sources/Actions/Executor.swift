@@ -1,5 +1,6 @@
 import Base
 import CLinux
+import Conntrack
 import Memory
 
 // Runs a datapath program over a frame.
@@ -23,30 +24,32 @@ public enum Executor {
     ///   - words: the program, `count` words.
     ///   - drops: one counter for each `DropReason`: those of the port that the frame came in through. Other threads may
     ///     read them.
+    ///   - services: what tracking and recirculation need; without them such ops drop the frame.
     /// - Returns: how often the frame was sent; 0 if it was dropped, which has been counted.
     @inlinable @inline(__always) @discardableResult
     public static func execute(
         _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
-        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>
+        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
+        services: UnsafeMutablePointer<ExecutionServices>? = nil
     ) -> Outcome {
         if count == 1, words[0] &>> 56 == UInt64(DatapathOp.output.rawValue) {
             if outputs.append(packet, to: UInt32(truncatingIfNeeded: words[0])) { return Outcome(sent: 1, lost: 0) }
         }
-        return executeWhole(words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops)
+        return executeWhole(
+            words, count: count, on: packet, pool: &pool, outputs: outputs, drops: drops, services: services)
     }
 
-    @usableFromInline @inline(never)
-    static func executeWhole(
+    /// The same for any program, out of line.
+    @inline(never)
+    public static func executeWhole(
         _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
-        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>
+        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
+        services: UnsafeMutablePointer<ExecutionServices>?
     ) -> Outcome {
-        var run = Run(words: words)
+        var run = Run(words: words, services: services, drops: drops)
         run.body(0, count, packet, &pool, outputs)
-        if run.sent == 0 {
-            let counter = drops + Int(run.reason ?? DropReason.noOutput.rawValue)
-            weft_atomic_store(counter, weft_atomic_load(counter) &+ 1)
-        }
-        return Outcome(sent: run.sent, lost: run.lost)
+        run.countDrop()
+        return Outcome(sent: run.sent, lost: run.lost, held: run.held, surplus: run.surplus)
     }
 
     /// What became of a frame.
@@ -55,25 +58,57 @@ public enum Executor {
         public var sent: UInt32
         /// Copies that were to be sent and could not be made for want of a buffer.
         public var lost: UInt32
+        /// Frames that wait to be put together with others.
+        public var held: UInt32
+        /// Copies made of frames that waited, and went on with this one.
+        public var surplus: UInt32
 
-        @inlinable public init(sent: UInt32, lost: UInt32) {
+        @inlinable public init(sent: UInt32, lost: UInt32, held: UInt32 = 0, surplus: UInt32 = 0) {
             self.sent = sent
             self.lost = lost
+            self.held = held
+            self.surplus = surplus
         }
+
+        /// Frames that one frame has become, wherever they went.
+        @inlinable public var ends: UInt32 { sent &+ lost &+ held &+ (sent | held == 0 ? 1 : 0) }
     }
 }
 
 /// The state of one execution.
 struct Run {
     let words: UnsafePointer<UInt64>
-    /// Frames put into batches.
+    let services: UnsafeMutablePointer<ExecutionServices>?
+    /// Frames put into batches, or sent back to the tables.
     var sent: UInt32 = 0
     /// Raw value of the first `DropReason` met.
     var reason: UInt8?
     /// Copies that could not be made.
     var lost: UInt32 = 0
+    /// Frames that wait for the rest of their datagram.
+    var held: UInt32 = 0
+    /// Copies made of frames that had waited.
+    var surplus: UInt32 = 0
+    let drops: UnsafeMutablePointer<UInt64>
 
-    init(words: UnsafePointer<UInt64>) { self.words = words }
+    init(
+        words: UnsafePointer<UInt64>, services: UnsafeMutablePointer<ExecutionServices>?,
+        drops: UnsafeMutablePointer<UInt64>
+    ) {
+        self.words = words
+        self.services = services
+        self.drops = drops
+    }
+
+    /// A frame that went nowhere is a drop, for the first reason that was met.
+    func countDrop() {
+        if sent | held == 0 { Self.add(1, to: drops + Int(reason ?? DropReason.noOutput.rawValue)) }
+    }
+
+    /// Other threads read the counters.
+    static func add(_ count: UInt64, to counter: UnsafeMutablePointer<UInt64>) {
+        weft_atomic_store(counter, weft_atomic_load(counter) &+ count)
+    }
 
     mutating func note(_ reason: DropReason) { note(reason.rawValue) }
 
@@ -110,6 +145,22 @@ struct Run {
                 return
             case .controller:
                 note(.controllerAction)
+            case .track:
+                switch track(packet, immediate, operands, &pool) {
+                case .goesOn: break
+                case .ends: return
+                case .isWhole:
+                    goOn(at: next, end, &pool, outputs)
+                    return
+                }
+            case .trackClear:
+                ConnectionTracker.clear(packet)
+            case .recirculate:
+                if next >= end {
+                    recirculate(packet, immediate, &pool)
+                    return
+                }
+                if let twin = copy(packet, &pool) { recirculate(twin, immediate, &pool) }
             case .clone:
                 let after = next &+ Int(immediate)
                 if after >= end {
@@ -146,6 +197,25 @@ struct Run {
         pool.free(packet)
     }
 
+    private mutating func recirculate(_ packet: Packet, _ id: UInt32, _ pool: inout PacketPool) {
+        if let services, services.pointee.isRehearsal {
+            sent &+= 1
+            pool.free(packet)
+            return
+        }
+        if packet.pointee.recirculations >= RecirculationQueue.maximumDepth {
+            note(.recirculationDepth)
+        } else if let services, services.pointee.recirculations.append(packet, id) {
+            packet.pointee.recirculations &+= 1
+            packet.pointee.frozen = id
+            sent &+= 1
+            return
+        } else {
+            note(.recirculationsFull)
+        }
+        pool.free(packet)
+    }
+
     private mutating func copy(_ packet: Packet, _ pool: inout PacketPool) -> Packet? {
         if let twin = pool.copy(packet) { return twin }
         note(.noBuffer)
@@ -164,6 +234,11 @@ struct Run {
     private mutating func send(
         _ packet: Packet, to port: UInt32, _ limit: UInt32, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches
     ) {
+        if let services, services.pointee.isRehearsal {
+            sent &+= 1
+            pool.free(packet)
+            return
+        }
         if packet.pointee.length > limit { Offload.truncate(packet, to: limit) }
         if outputs.append(packet, to: port) {
             sent &+= 1

@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import Flow
 
 /// Prints a datapath program the way `ovs-dpctl dump-flows` and the line `Datapath actions:` of a trace print actions:
@@ -56,6 +57,9 @@ public struct ProgramFormatter {
         case .truncate: text += "trunc(\(immediate))"
         case .hash: text += "hash(\(step.flags == 0 ? "l4" : "sym_l4")(\(immediate)))"
         case .controller: text += "userspace(pid=0,controller(reason=\(immediate)))"
+        case .track: text += tracking(immediate, step.operands)
+        case .trackClear: text += "ct_clear"
+        case .recirculate: text += "recirc(\(Digits.hex(immediate)))"
         case .clone:
             let after = min(end, step.next + Int(immediate))
             text += "clone("
@@ -74,6 +78,50 @@ public struct ProgramFormatter {
         default: text += "set(\(setter(step)))"
         }
         return step.next
+    }
+
+    /// As in `ct(commit,zone=5,mark=0x1/0x1,nat(src=10.0.0.1))`.
+    private func tracking(_ immediate: UInt32, _ operands: Int) -> String {
+        let request = words.withUnsafeBufferPointer { buffer in
+            buffer.baseAddress.map { TrackRequest(immediate: immediate, $0 + operands) } ?? TrackRequest()
+        }
+        var parts: [String] = []
+        if request.commits { parts.append(request.forces ? "force_commit" : "commit") }
+        if request.zone != 0 { parts.append("zone=\(request.zone)") }
+        if request.markMask != 0 { parts.append("mark=\(Digits.hex(request.mark))/\(Digits.hex(request.markMask))") }
+        if request.labelMask != 0 {
+            parts.append("label=\(Self.wide(request.label))/\(Self.wide(request.labelMask))")
+        }
+        if request.helper != .none { parts.append("helper=\(request.helper)") }
+        if request.translates { parts.append("nat" + Self.translation(request)) }
+        return parts.isEmpty ? "ct" : "ct(\(parts.joined(separator: ",")))"
+    }
+
+    private static func wide(_ value: UInt128) -> String { value == 0 ? "0" : "0x" + String(value, radix: 16) }
+
+    private static func translation(_ request: TrackRequest) -> String {
+        guard request.kind != .none else { return "" }
+        func address(_ value: UInt128) -> String {
+            request.isIPv6 ? Digits.ipv6(value) : Digits.ipv4(UInt32(truncatingIfNeeded: value))
+        }
+        var text = request.kind == .source ? "src" : "dst"
+        if request.hasAddresses {
+            let hasPorts = request.firstPort != 0
+            let first = address(request.firstAddress)
+            let last = request.lastAddress == request.firstAddress ? "" : "-" + address(request.lastAddress)
+            if request.isIPv6, hasPorts {
+                text += "=[\(first)]" + (last.isEmpty ? "" : "-[\(last.dropFirst())]")
+            } else {
+                text += "=\(first)\(last)"
+            }
+            if hasPorts {
+                text += ":\(request.firstPort)" + (request.lastPort == request.firstPort ? "" : "-\(request.lastPort)")
+            }
+        }
+        if request.isPersistent { text += ",persistent" }
+        if request.selection == .hash { text += ",hash" }
+        if request.selection == .random { text += ",random" }
+        return "(\(text))"
     }
 
     private static func tag(_ immediate: UInt32) -> String {
@@ -226,6 +274,8 @@ extension DatapathOp {
         case .setND: 8
         case .setNDExtensions: 2
         case .pushMPLS, .setMPLS, .setPorts, .setICMP, .setMark, .checkLength: 1
+        case .track: 10
+        case .trackClear, .recirculate: 0
         case .output, .drop, .pushVLAN, .popVLAN, .popMPLS, .truncate, .clone, .setQueue, .hash, .controller: 0
         }
     }

@@ -59,4 +59,13 @@ extension ProgramStep {
         operands = index + 1
         next = index + 1 + Int(UInt16(truncatingIfNeeded: words[index] >> 32))
     }
+
+    /// Calls `body` with each state that a program sends frames back to, bodies of other ops included.
+    public static func forEachRecirculation(_ words: UnsafePointer<UInt64>, count: Int, _ body: (UInt32) -> Void) {
+        var index = 0
+        while let step = ProgramStep(words, count: count, at: index) {
+            if step.op == .recirculate { body(step.immediate) }
+            index = step.next
+        }
+    }
 }

@@ -45,6 +45,14 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case translationFailed
     case meterExceeded
     case faultInjected
+    // Fragments on their way through connection tracking.
+    case fragmentMalformed
+    case fragmentTooLong
+    case fragmentExpired
+    // Recirculation and connection tracking.
+    case recirculationDepth
+    case recirculationsFull
+    case frozenStateGone
 
     @inlinable public static var count: Int { 64 }
 }

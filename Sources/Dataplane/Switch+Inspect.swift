@@ -1,5 +1,6 @@
 import Base
 import CLinux
+import Conntrack
 import Flow
 import FlowCache
 import Pipeline
@@ -32,9 +33,11 @@ public struct Balance: Sendable, Equatable {
     public var copies: UInt64 = 0
     public var sent: UInt64 = 0
     public var drops: [DropReason: UInt64] = [:]
+    /// Fragments that wait for the rest of their datagram.
+    public var held: UInt64 = 0
 
     public var dropped: UInt64 { drops.values.reduce(0, &+) }
-    public var isEven: Bool { received &+ injected &+ copies == sent &+ dropped }
+    public var isEven: Bool { received &+ injected &+ copies == sent &+ dropped &+ held }
 
     /// What a port received and sent, and what it was to send and dropped.
     mutating func add(_ port: Port) {
@@ -85,6 +88,7 @@ extension Switch {
     public var balance: Balance {
         var sum = detached
         sum.drops.merge(workerDrops, uniquingKeysWith: &+)
+        sum.held = UInt64(reassembler.held)
         for worker in workers {
             sum.injected &+= worker.counters[.injected]
             sum.copies &+= worker.counters[.copies]
@@ -118,6 +122,8 @@ extension Switch {
         onEveryWorker { worker in
             worker.cache.flowLimit = flowLimit
             worker.cache.maximumIdle = maximumIdle
+            worker.returning.flowLimit = flowLimit
+            worker.returning.maximumIdle = maximumIdle
         }
     }
 

@@ -23,6 +23,12 @@ extension Switch {
         }
     }
 
+    /// What `trace` of a real frame does beside telling: connection tracking sees the frame, as with `ofproto/trace`.
+    public func rehearse(_ frame: [UInt8], _ programs: [[UInt64]], port: PortIndex) {
+        let worker = workers[ports[port]?.placement.first ?? 0]
+        onWorker(worker) { for program in programs { worker.rehearse(frame, program, port: port) } }
+    }
+
     /// Workers that are not started: a round of each on the caller's thread, one burst from every queue. Frames received.
     public func poll() -> Int {
         guard !isRunning else { return 0 }

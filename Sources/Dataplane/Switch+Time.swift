@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import FlowCache
 import Pipeline
 
@@ -10,7 +11,9 @@ extension Switch {
         drainRequests()
         lookAtDevices()
         let now = clock.milliseconds
-        guard !clock.isVirtual, now >= nextUpkeep else { return }
+        guard !clock.isVirtual else { return }
+        upkeepConnections(now)
+        guard now >= nextUpkeep else { return }
         nextUpkeep = now + 500
         settle()
         expire(now)
@@ -48,8 +51,15 @@ extension Switch {
     private func passTime() {
         let now = clock.milliseconds
         onEveryWorker { worker in worker.sweepAll(now: now) }
+        upkeepConnections(now)
         drainRequests()
         settle()
         expire(now)
+    }
+
+    /// Connections whose time is up, and states that no frame comes back to any more.
+    private func upkeepConnections(_ now: UInt64) {
+        while tracker.upkeep(now: now) {}
+        model.frozen.collect(now: now)
     }
 }

@@ -1,5 +1,6 @@
 import Base
 import CLinux
+import Conntrack
 import Dispatch
 import Flow
 import FlowCache
@@ -23,8 +24,8 @@ import Synchronization
 /// another clock. `tick` does what is due; with virtual time `warp` advances step by step and does it. Network devices are
 /// followed in real time, whatever the clock.
 ///
-/// **Balance.** At any quiet moment: frames received + injected + copies = frames transmitted + drops, where drops are those of
-/// the workers and of the ports. `balance` adds it up; tests hold it after every run.
+/// **Balance.** At any quiet moment: frames received + injected + copies = frames transmitted + drops + fragments that
+/// wait for their datagram, where drops are those of the workers and of the ports. `balance` adds it up; tests hold it after every run.
 public final class Switch {
     public struct Options: Sendable {
         public var workers = 1
@@ -33,6 +34,8 @@ public final class Switch {
         public var cores: [Int] = []
         public var cache = FlowCacheConfiguration()
         public var isTimeVirtual = false
+        /// What the connection tracker is made with.
+        public var tracking = TrackerConfiguration()
         public var burst = 32
 
         public init() {}
@@ -58,6 +61,10 @@ public final class Switch {
     var deviceWatch: DeviceWatch?
     /// Milliseconds of the monotonic clock.
     var nextLook: UInt64 = 0
+    /// Connections, of all workers.
+    public let tracker: ConnectionTracker
+    /// Fragments on their way through connection tracking.
+    public let reassembler = FragmentReassembler(seed: .random(in: 0 ... .max))
     /// Rules whose time was up, the last 1,024.
     public internal(set) var expiredRules: [ExpiredRule] = []
 
@@ -65,6 +72,7 @@ public final class Switch {
         self.options = options
         self.log = log
         clock = SwitchClock(isVirtual: options.isTimeVirtual)
+        tracker = ConnectionTracker(options.tracking, workers: options.workers)
         let cores = try Self.placement(options)
         for number in 0..<options.workers {
             guard let reader = model.makeReader() else {
@@ -73,7 +81,8 @@ public final class Switch {
             workers.append(
                 Worker(
                     number: number, core: cores[number], model: model, clock: clock, reader: reader,
-                    cache: options.cache, burstSize: options.burst))
+                    cache: options.cache, tracker: tracker, reassembler: reassembler,
+                    burstSize: options.burst))
         }
         model.whenPortsGo = { [unowned self] ports in
             onEveryWorker { worker in worker.counters.drops.retire(ports) }

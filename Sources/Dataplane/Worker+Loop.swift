@@ -1,5 +1,6 @@
 import Base
 import CLinux
+import Conntrack
 import FlowCache
 import Memory
 import Pipeline
@@ -96,18 +97,19 @@ extension Worker {
     }
 
     func publishCacheStatistics() {
-        let statistics = cache.statistics
-        counters.set(.exactHits, statistics.exactHits)
-        counters.set(.signatureHits, statistics.signatureHits)
-        counters.set(.megaflowHits, statistics.megaflowHits)
-        counters.set(.misses, statistics.misses)
-        counters.set(.tupleProbes, statistics.tupleProbes)
-        counters.set(.revalidated, statistics.revalidated)
-        counters.set(.invalidated, statistics.invalidated)
-        counters.set(.evicted, statistics.evicted)
-        counters.set(.expired, statistics.expired)
-        counters.set(.megaflows, UInt64(cache.flowCount))
-        counters.set(.masks, UInt64(cache.maskCount))
+        let first = cache.statistics
+        let second = returning.statistics
+        counters.set(.exactHits, first.exactHits &+ second.exactHits)
+        counters.set(.signatureHits, first.signatureHits &+ second.signatureHits)
+        counters.set(.megaflowHits, first.megaflowHits &+ second.megaflowHits)
+        counters.set(.misses, first.misses &+ second.misses)
+        counters.set(.tupleProbes, first.tupleProbes &+ second.tupleProbes)
+        counters.set(.revalidated, first.revalidated &+ second.revalidated)
+        counters.set(.invalidated, first.invalidated &+ second.invalidated)
+        counters.set(.evicted, first.evicted &+ second.evicted)
+        counters.set(.expired, first.expired &+ second.expired)
+        counters.set(.megaflows, UInt64(cache.flowCount + returning.flowCount))
+        counters.set(.masks, UInt64(cache.maskCount + returning.maskCount))
     }
 
     /// Between two rounds: what was posted, and a piece of settling. Packets wait meanwhile. When it ended.
@@ -145,11 +147,14 @@ extension Worker {
 
     @inline(never)
     private func housekeeping(_ cycles: UInt64, megaflows: Int) {
-        sweepOwed = min(sweepOwed + megaflows, cache.settleEnd)
+        sweepOwed = min(sweepOwed + megaflows, max(cache.settleEnd, returning.settleEnd))
         sweepStep(until: cycles &+ 2 &* pieceTicks)
+        tracker.quiescent(worker: number)
+        expireFragments()
         if cycles >= rankDue {
             rankDue = cycles &+ 250 &* ticksPerMillisecond
             cache.rank()
+            returning.rank()
             publishCacheStatistics()
         }
         notePause(since: cycles)
@@ -162,11 +167,19 @@ extension Worker {
             let now = clock.milliseconds
             repeat {
                 cache.sweep(8, now: now) { credit, used in state.stationSeen(credit, now: used) }
+                returning.sweep(8, now: now) { credit, used in state.stationSeen(credit, now: used) }
                 sweepOwed = max(0, sweepOwed - 8)
             } while sweepOwed > 0 && weft_cycles() < deadline
         }
         reader.leave()
         cache.endBurst()
+        returning.endBurst()
+    }
+
+    /// Fragments whose datagram did not become whole in time.
+    func expireFragments() {
+        let expired = reassembler.expire(now: clock.milliseconds)
+        if expired > 0 { counters.drops.add(.fragmentExpired, expired, port: .none) }
     }
 
     /// Time stamp counter ticks a millisecond, measured once at start.
@@ -201,7 +214,9 @@ extension Worker {
             }
         }
         counters.add(.sleeps, 1)
+        tracker.offline(worker: number)
         _ = weft_poll(watched, UInt32(truncatingIfNeeded: count), wait)
+        tracker.quiescent(worker: number)
         mailbox.clearDescriptor()
     }
 

@@ -16,12 +16,52 @@ extension Worker {
     @inline(__always)
     func process(_ count: Int) {
         let now = clock.milliseconds
+        services.pointee.now = now
         adoptConfiguration()
         let count = extract(count)
         let unresolved = cache.classify(count, now: now)
         if unresolved > 0 { resolve(unresolved, now: now) }
         execute(count)
         cache.endBurst()
+        if !services.pointee.recirculations.isEmpty { recirculate(now) }
+    }
+
+    /// The packets that went back to the tables, until none is left.
+    @inline(never)
+    func recirculate(_ now: UInt64) {
+        while !services.pointee.recirculations.isEmpty {
+            let count = extractReturning(
+                services.pointee.recirculations.take(returning.burst.packets, returningIDs, limit: burstSize))
+            let unresolved = returning.classify(count, now: now)
+            if unresolved > 0 { resolve(unresolved, now: now, in: &returning) }
+            execute(count, returning.burst)
+            returning.endBurst()
+        }
+    }
+
+    /// Keys of packets that come back: of the frame as it is by now, and what is known beside it.
+    private func extractReturning(_ count: Int) -> Int {
+        let burst = returning.burst
+        var kept = 0
+        for i in 0..<count {
+            let packet = burst.packets[i]
+            burst.packets[kept] = packet
+            let key = burst.freshKey(kept)
+            guard extractKey(packet, into: key, vlanLimit: vlanLimit) != .tooShort else {
+                discard(packet, .frameTooShort)
+                continue
+            }
+            key[Slot.pktMark.word] = UInt64(packet.pointee.mark) &<< 32 | UInt64(packet.pointee.queue)
+            key[Slot.recircID.word] = UInt64(returningIDs[i])
+            if packet.pointee.isTracked {
+                for word in 0..<packet.pointee.tracking.count {
+                    key[Slot.ctMark.word &+ word] = packet.pointee.tracking[word]
+                }
+            }
+            returning.prepare(kept, isExtended: true)
+            kept &+= 1
+        }
+        return kept
     }
 
     /// Looks whether the configuration has changed, once a burst.
@@ -36,6 +76,7 @@ extension Worker {
     private func adopt(_ generation: UInt64) {
         knownGeneration = generation
         cache.setGeneration(generation)
+        returning.setGeneration(generation)
         vlanLimit = reader.enter()._withUnsafeGuaranteedRef { $0.settings.vlanLimit }
         reader.leave()
     }
@@ -61,8 +102,10 @@ extension Worker {
 
     /// Runs each packet's program, in order of arrival.
     @inline(__always)
-    func execute(_ count: Int) {
-        let burst = cache.burst
+    func execute(_ count: Int) { execute(count, cache.burst) }
+
+    @inline(__always)
+    private func execute(_ count: Int, _ burst: Burst) {
         for i in 0..<count {
             let packet = burst.packets[i]
             guard let block = burst.block(i) else {
@@ -88,27 +131,28 @@ extension Worker {
         let inPort = packet.pointee.inPort
         let outcome = Executor.execute(
             block.program, count: block.programCount, on: packet, pool: &pool.pointee, outputs: outputs,
-            drops: counters.drops.row(inPort))
-        // A frame that was sent nowhere is a drop of its own, beside the copies that were lost.
-        let ends = UInt64(outcome.sent) &+ UInt64(outcome.lost) &+ (outcome.sent == 0 ? 1 : 0)
-        if ends > 1 { counters.add(.copies, ends &- 1) }
+            drops: counters.drops.row(inPort), services: services)
+        let copies = outcome.ends &- 1 &+ outcome.surplus
+        if copies > 0 { counters.add(.copies, UInt64(copies)) }
         if outcome.lost > 0 { counters.drops.add(.noBuffer, Int(outcome.lost), port: inPort) }
     }
 
     /// Packets that the caches had no answer for, in order of arrival.
     @inline(never)
-    private func resolve(_ count: Int, now: UInt64) {
+    private func resolve(_ count: Int, now: UInt64) { resolve(count, now: now, in: &cache) }
+
+    private func resolve(_ count: Int, now: UInt64, in cache: inout FlowCache) {
         let start = weft_cycles()
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
-            for i in 0..<count { resolve(packet: Int(cache.burst.unresolved[i]), state, now: now) }
+            for i in 0..<count { resolve(packet: Int(cache.burst.unresolved[i]), state, now: now, in: &cache) }
         }
         reader.leave()
         counters.add(.slowPathPackets, UInt64(count))
         counters.add(.slowPathCycles, weft_cycles() &- start)
     }
 
-    private func resolve(packet i: Int, _ state: SwitchState, now: UInt64) {
+    private func resolve(packet i: Int, _ state: SwitchState, now: UInt64, in cache: inout FlowCache) {
         let status = cache.status(i, now: now)
         guard status != .current else { return }
         let key = UnsafeRawPointer(cache.burst.key(i)).assumingMemoryBound(to: FlowKey.self)

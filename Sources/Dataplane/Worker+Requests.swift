@@ -1,6 +1,7 @@
 import Actions
 import Base
 import CLinux
+import Conntrack
 import Flow
 import FlowCache
 import Memory
@@ -69,9 +70,45 @@ extension Worker {
             cache.install(0, translator.translation, now: now) { state.stationSeen($0, now: $1) }
         }
         reader.leave()
+        services.pointee.now = now
         if isTranslated { execute(1) } else { discard(packet, .translationFailed) }
         cache.endBurst()
+        recirculate(now)
         flush()
+    }
+
+    /// Runs a program on a frame without sending anything: connections are made and kept up as if it had come in. Outside
+    /// of all counting.
+    func rehearse(_ frame: [UInt8], _ program: [UInt64], port: PortIndex) {
+        guard let packet = pool.pointee.take(frame.count) else { return }
+        frame.withUnsafeBytes { bytes in
+            if let start = bytes.baseAddress { packet.pointee.data.copyMemory(from: start, byteCount: bytes.count) }
+        }
+        packet.pointee.inPort = port
+        packet.pointee.timestamp = 0
+        var key = InlineArray<28, UInt64>(repeating: 0)
+        withUnsafeMutableBytes(of: &key) { bytes in
+            if let words = bytes.bindMemory(to: UInt64.self).baseAddress {
+                _ = extractKey(packet, into: words, vlanLimit: vlanLimit)
+            }
+        }
+        var drops = [UInt64](repeating: 0, count: DropReason.count)
+        services.pointee.now = clock.milliseconds
+        services.pointee.isRehearsal = true
+        program.withUnsafeBufferPointer { words in
+            if let start = words.baseAddress, words.count > 0 {
+                drops.withUnsafeMutableBufferPointer { drops in
+                    if let drops = drops.baseAddress {
+                        _ = Executor.executeWhole(
+                            start, count: words.count, on: packet, pool: &pool.pointee, outputs: outputs, drops: drops,
+                            services: services)
+                    }
+                }
+            } else {
+                pool.pointee.free(packet)
+            }
+        }
+        services.pointee.isRehearsal = false
     }
 
     private func take(_ frame: [UInt8], port: PortIndex) -> Packet? {
@@ -99,16 +136,18 @@ extension Worker {
     /// A piece of settling that ends about at `deadline`, in ticks. When it ended.
     func settleStep(until deadline: UInt64) -> UInt64 {
         var ticks: UInt64 = 0
+        let end = max(cache.settleEnd, returning.settleEnd)
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
             repeat {
                 cache.settle(settleAt..<settleAt + 8) { credit, used in state.stationSeen(credit, now: used) }
+                returning.settle(settleAt..<settleAt + 8) { credit, used in state.stationSeen(credit, now: used) }
                 settleAt += 8
                 ticks = weft_cycles()
-            } while settleAt < cache.settleEnd && ticks < deadline
+            } while settleAt < end && ticks < deadline
         }
         reader.leave()
-        if settleAt >= cache.settleEnd {
+        if settleAt >= end {
             settleAt = -1
             let done = whenSettled
             whenSettled = nil
@@ -121,9 +160,11 @@ extension Worker {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
             cache.flush { credit, used in state.stationSeen(credit, now: used) }
+            returning.flush { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
         cache.endBurst()
+        returning.endBurst()
         publishCacheStatistics()
     }
 
@@ -132,10 +173,15 @@ extension Worker {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
             cache.sweep(cache.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
+            returning.sweep(returning.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
         }
         reader.leave()
         cache.endBurst()
+        returning.endBurst()
         cache.rank()
+        returning.rank()
+        tracker.quiescent(worker: number)
+        expireFragments()
         publishCacheStatistics()
     }
 
@@ -145,10 +191,10 @@ extension Worker {
         done: @escaping @Sendable () -> Void
     ) {
         let slice = 64
-        var flows = cache.describe(start..<start + slice)
+        var flows = cache.describe(start..<start + slice) + returning.describe(start..<start + slice)
         for i in flows.indices { flows[i].worker = number }
         take(flows)
-        if start + slice >= cache.settleEnd {
+        if start + slice >= max(cache.settleEnd, returning.settleEnd) {
             done()
         } else {
             post { self.describe(from: start + slice, take: take, done: done) }

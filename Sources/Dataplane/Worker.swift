@@ -1,6 +1,7 @@
 import Actions
 import Base
 import CLinux
+import Conntrack
 import Flow
 import FlowCache
 import Memory
@@ -26,10 +27,20 @@ public final class Worker: @unchecked Sendable {
     let translator = Translator()
     let effects: TranslationEffects
     let burstSize: Int
+    let tracker: ConnectionTracker
+    let reassembler: FragmentReassembler
+    let datagram = FragmentedDatagram()
 
     /// Behind a pointer: while a program runs with it, a batch that is full is sent and its buffers go back to it.
     let pool: UnsafeMutablePointer<PacketPool>
     var cache: FlowCache
+    /// For packets that come back from connection tracking. Apart, since their keys have more words, and the others need
+    /// not be told apart from them.
+    var returning: FlowCache
+    /// What programs use beside ports.
+    let services: UnsafeMutablePointer<ExecutionServices>
+    /// Ids of the states of the packets in the burst of `returning`.
+    let returningIDs: UnsafeMutablePointer<UInt32>
     let outputs: OutputBatches
     /// What `outputs` calls back with: the worker's address.
     private let selfReference: UnsafeMutablePointer<Unmanaged<Worker>?>
@@ -64,7 +75,8 @@ public final class Worker: @unchecked Sendable {
 
     public init(
         number: Int, core: Int?, model: SwitchModel, clock: SwitchClock, reader: SwitchModel.Reader,
-        cache: FlowCacheConfiguration, burstSize: Int = 32
+        cache: FlowCacheConfiguration, tracker: ConnectionTracker, reassembler: FragmentReassembler,
+        burstSize: Int = 32
     ) {
         self.number = number
         self.core = core
@@ -75,7 +87,18 @@ public final class Worker: @unchecked Sendable {
         effects = TranslationEffects(learnQueue: model.learnQueue, counters: model.counters)
         pool = .allocate(capacity: 1)
         pool.initialize(to: PacketPool())
-        self.cache = FlowCache(cache, counters: model.counters, changes: model.changes)
+        self.cache = FlowCache(cache, counters: model.counters, changes: model.changes, frozen: model.frozen)
+        returning = FlowCache(
+            cache.returning, counters: model.counters, changes: model.changes, frozen: model.frozen)
+        services = .allocate(capacity: 1)
+        services.initialize(to: ExecutionServices())
+        services.pointee.worker = number
+        services.pointee.tracker = .passUnretained(tracker)
+        services.pointee.reassembler = .passUnretained(reassembler)
+        services.pointee.datagram = .passUnretained(datagram)
+        self.reassembler = reassembler
+        self.tracker = tracker
+        returningIDs = .allocate(capacity: FlowCacheLimits.maximumBurst)
         segmentFrames = .allocate(capacity: Self.segmentCapacity)
         transmitters = .allocate(capacity: OutputBatches.maximumPorts)
         transmitters.initialize(repeating: nil, count: OutputBatches.maximumPorts)
@@ -102,6 +125,9 @@ public final class Worker: @unchecked Sendable {
         pool.deinitialize(count: 1)
         pool.deallocate()
         segmentFrames.deallocate()
+        services.deinitialize(count: 1)
+        services.deallocate()
+        returningIDs.deallocate()
         transmitters.deallocate()
         selfReference.deallocate()
     }

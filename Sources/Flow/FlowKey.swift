@@ -21,6 +21,8 @@ public struct FlowKey: Sendable {
     @inlinable public static var coreWords: Int { 5 }
     /// Words that extraction from frame bytes can fill.
     @inlinable public static var packetWords: Int { 17 }
+    /// Words that packets can differ in once connection tracking has seen them.
+    @inlinable public static var trackedWords: Int { 28 }
     /// First word of the OpenFlow metadata and registers, which are zero when a packet enters.
     @inlinable public static var registerWords: Range<Int> { 37..<47 }
     @inlinable public static var wordCount: Int { 80 }

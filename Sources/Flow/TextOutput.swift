@@ -114,3 +114,16 @@ extension MatchField {
         }
     }
 }
+
+/// Addresses read from text, the whole of it.
+package enum AddressText {
+    /// `10.0.0.1`
+    package static func ipv4(_ text: String) -> UInt32? { read(text) { $0.ipv4Address() } }
+    /// RFC 4291, section 2.2, in all its forms.
+    package static func ipv6(_ text: String) -> UInt128? { read(text) { $0.ipv6Address() } }
+
+    private static func read<T>(_ text: String, _ body: (Text) -> T?) -> T? {
+        var text = text
+        return text.withUTF8 { body(Text($0)) }
+    }
+}

@@ -23,7 +23,11 @@ struct BlockStore: ~Copyable {
     /// Live blocks.
     private(set) var count = 0
 
-    init(bucketCount: Int = 65536) {
+    /// States that programs send frames back to: kept while a block names them.
+    private let frozen: FrozenStates
+
+    init(frozen: FrozenStates = FrozenStates(), bucketCount: Int = 65536) {
+        self.frozen = frozen
         freeLists = Array(repeating: nil, count: Self.classes)
         buckets = .allocate(capacity: bucketCount)
         buckets.initialize(repeating: nil, count: bucketCount)
@@ -75,7 +79,13 @@ struct BlockStore: ~Copyable {
 
     /// Frees what died during the burst. No packet may refer to a released block any more.
     mutating func endBurst() {
-        for words in dead { recycle(words, ActionBlock(words).sizeClass) }
+        for words in dead {
+            let block = ActionBlock(words)
+            if block.recirculates {
+                ProgramStep.forEachRecirculation(block.program, count: block.programCount) { frozen.release($0) }
+            }
+            recycle(words, block.sizeClass)
+        }
         dead.removeAll(keepingCapacity: true)
     }
 
@@ -114,6 +124,10 @@ struct BlockStore: ~Copyable {
         guard sizeClass < Self.classes, let words = allocate(sizeClass) else { return nil }
         let block = ActionBlock(words)
         block.fill(translation, hash: hash, sizeClass: sizeClass)
+        ProgramStep.forEachRecirculation(block.program, count: block.programCount) {
+            block.recirculates = true
+            frozen.retain($0)
+        }
         return block
     }
 

@@ -20,7 +20,11 @@ public struct Burst {
     /// Positions of packets that the caches had no answer for, in order of arrival.
     public let unresolved: UnsafeMutablePointer<UInt16>
 
-    init() {
+    /// Words of a key that packets can differ in: beyond the first five they are cleared when they were written.
+    @usableFromInline let keyWords: Int
+
+    init(keyWords: Int) {
+        self.keyWords = keyWords
         let n = FlowCacheLimits.maximumBurst
         keys = .allocate(capacity: n * FlowKey.wordCount)
         keys.initialize(repeating: 0, count: n * FlowKey.wordCount)
@@ -57,7 +61,7 @@ public struct Burst {
     @inlinable @inline(__always) public func freshKey(_ i: Int) -> UnsafeMutablePointer<UInt64> {
         let key = key(i)
         if extended[i] {
-            (key + FlowKey.coreWords).update(repeating: 0, count: FlowKey.packetWords &- FlowKey.coreWords)
+            (key + FlowKey.coreWords).update(repeating: 0, count: keyWords &- FlowKey.coreWords)
             extended[i] = false
         }
         return key

@@ -58,7 +58,7 @@ extension FlowCache {
         Self.account(flow, burst.packets[i], now)
         burst.blocks[i] = flow.pointee.block
         if configuration.levels == .all, tupleCount > FlowCacheLimits.directTupleLimit {
-            remember(burst.key(i), Self.hash(burst.key(i), isExtended: burst.extended[i]), found)
+            remember(burst.key(i), hash(burst.key(i), isExtended: burst.extended[i]), found)
         }
     }
 

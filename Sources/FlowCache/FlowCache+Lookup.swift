@@ -6,19 +6,21 @@ import Pipeline
 extension FlowCache {
     /// Hash of a key as received, over what tells connections apart: addresses, ports, protocol, tag, port of entry.
     @inlinable @inline(__always)
-    public static func hash(_ key: UnsafePointer<UInt64>, isExtended: Bool) -> UInt64 {
+    public func hash(_ key: UnsafePointer<UInt64>, isExtended: Bool) -> UInt64 {
         var a = weft_crc32(0x9e37, key[3])
         var b = weft_crc32(0x79b9, key[4])
         a = weft_crc32(a, key[0])
         b = weft_crc32(b, key[1] &>> 16)
         a = weft_crc32(a, key[2] &>> 16)
-        if isExtended { extendedHash(key, &a, &b) }
+        if isExtended { Self.extendedHash(key, burst.keyWords, &a, &b) }
         let h = (a | b &<< 32) &* 0x9e37_79b9_7f4a_7c15
         return h ^ h &>> 29
     }
 
-    @inlinable static func extendedHash(_ key: UnsafePointer<UInt64>, _ a: inout UInt64, _ b: inout UInt64) {
-        for i in FlowKey.coreWords..<FlowKey.packetWords {
+    @inlinable static func extendedHash(
+        _ key: UnsafePointer<UInt64>, _ end: Int, _ a: inout UInt64, _ b: inout UInt64
+    ) {
+        for i in FlowKey.coreWords..<end {
             if i & 1 == 0 { a = weft_crc32(a, key[i]) } else { b = weft_crc32(b, key[i]) }
         }
     }
@@ -31,7 +33,7 @@ extension FlowCache {
     public func prepare(_ i: Int, isExtended: Bool) {
         burst.extended[i] = isExtended
         guard tupleCount > FlowCacheLimits.directTupleLimit else { return }
-        let h = Self.hash(burst.key(i), isExtended: isExtended)
+        let h = hash(burst.key(i), isExtended: isExtended)
         burst.hashes[i] = h
         weft_prefetch(exact + Int(h & exactMask) &* Self.exactWords)
         weft_prefetch(exact + Int(h &>> 32 & exactMask) &* Self.exactWords)

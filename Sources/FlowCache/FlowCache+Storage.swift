@@ -62,7 +62,7 @@ public struct FlowCache: ~Copyable {
     /// Configuration that lookups must answer for.
     @usableFromInline var generation: UInt64 = 0
 
-    var blocks = BlockStore()
+    var blocks: BlockStore
     let counters: Counters
     let changes: ChangeLog
     /// Highest record ever used plus one.
@@ -78,13 +78,17 @@ public struct FlowCache: ~Copyable {
     /// Words an entry of the exact cache: one cache line.
     @inlinable static var exactWords: Int { 8 }
 
-    public init(_ configuration: FlowCacheConfiguration, counters: Counters, changes: ChangeLog) {
+    public init(
+        _ configuration: FlowCacheConfiguration, counters: Counters, changes: ChangeLog,
+        frozen: FrozenStates = FrozenStates()
+    ) {
+        blocks = BlockStore(frozen: frozen)
         self.changes = changes
         self.configuration = configuration
         flowLimit = configuration.flowLimit
         maximumIdle = configuration.maximumIdle
         self.counters = counters
-        burst = Burst()
+        burst = Burst(keyWords: configuration.keyWords)
         entered.reserveCapacity(FlowCacheLimits.maximumBurst)
         let capacity = configuration.flowLimit + 1
         recordMemory = LineMemory(

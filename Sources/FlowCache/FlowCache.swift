@@ -1,3 +1,5 @@
+import Flow
+
 /// # FlowCache: from a packet's key to what to do with it
 ///
 /// The slow path answers one packet; this module remembers the answer for all packets like it. One `FlowCache` belongs
@@ -54,5 +56,20 @@ public struct FlowCacheConfiguration: Sendable, Equatable {
     /// Milliseconds without a packet after which a megaflow goes.
     public var maximumIdle: UInt64 = 10_000
 
+    /// For packets that come back from connection tracking, whose keys have words of tracking too: made by `returning`.
+    package var isReturning = false
+
     public init() {}
+
+    /// The same for the packets that come back. They have no use for an exact cache, whose entries hold no more than
+    /// what is in a frame.
+    public var returning: FlowCacheConfiguration {
+        var configuration = self
+        configuration.isReturning = true
+        configuration.exactEntries = 1
+        return configuration
+    }
+
+    /// Words of a key that lookups compare.
+    var keyWords: Int { isReturning ? FlowKey.trackedWords : FlowKey.packetWords }
 }

@@ -32,6 +32,16 @@ public struct PacketHeader {
     public var timestamp: UInt64
     /// Which free list the buffer returns to.
     public var sizeClass: UInt8
+    /// State that it came back to the tables with last, if `recirculations` is not 0.
+    public var frozen: UInt32
+    /// How often it came back to the tables.
+    public var recirculations: UInt8
+    /// Whether connection tracking has seen it; `tracking` says nothing otherwise.
+    public var isTracked: Bool
+    /// What connection tracking found out, laid out as words 19 to 27 of a `FlowKey`: state, zone, mark, label, original tuple.
+    public var tracking: InlineArray<9, UInt64>
+    /// The connection, as the tracker that found it numbers it.
+    public var connection: UInt64
 
     /// `struct virtio_net_hdr` without the flags that no port uses.
     public struct Offload {

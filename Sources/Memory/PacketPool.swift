@@ -7,12 +7,12 @@ import CLinux
 /// Two sizes: most frames fit 2 KiB; segmentation offload brings frames of up to 64 KiB. The memory is reserved at
 /// start and touched only when used, so large buffers that are never needed cost nothing.
 ///
-///     | header 128 | headroom 128 | frame ... |
+///     | header 192 | headroom 128 | frame ... |
 public struct PacketPool: ~Copyable {
-    @inlinable public static var headerSize: Int { 128 }
+    @inlinable public static var headerSize: Int { 192 }
     /// Room for pushed headers: GENEVE over IPv6 with options, twice VLAN, MPLS.
     @inlinable public static var headroom: Int { 128 }
-    @inlinable public static var smallSize: Int { 2048 + 256 }
+    @inlinable public static var smallSize: Int { 2048 + 320 }
     @inlinable public static var largeSize: Int { 65536 + 512 }
 
     @usableFromInline let memory: UnsafeMutableRawPointer
@@ -95,6 +95,8 @@ public struct PacketPool: ~Copyable {
         packet.pointee.queue = 0
         packet.pointee.mark = 0
         packet.pointee.offload = PacketHeader.Offload()
+        packet.pointee.isTracked = false
+        packet.pointee.recirculations = 0
         return packet
     }
 
@@ -123,6 +125,13 @@ public struct PacketPool: ~Copyable {
         twin.pointee.hash = packet.pointee.hash
         twin.pointee.offload = packet.pointee.offload
         twin.pointee.timestamp = packet.pointee.timestamp
+        twin.pointee.recirculations = packet.pointee.recirculations
+        twin.pointee.frozen = packet.pointee.frozen
+        if packet.pointee.isTracked {
+            twin.pointee.isTracked = true
+            twin.pointee.tracking = packet.pointee.tracking
+            twin.pointee.connection = packet.pointee.connection
+        }
         return twin
     }
 }

@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import Flow
 
 extension ActionStep {
@@ -18,6 +19,14 @@ extension ActionStep {
         case .writeActions(let body):
             self.init(.writeActions)
             child = Self.add(body, &children)
+        case .conntrack(let parameters):
+            self.init(.conntrack)
+            setClass = .conntrack
+            flag = parameters.table != nil
+            number = UInt32(parameters.table ?? 0)
+            if case .field(let subfield) = parameters.zone { source = FieldRun(subfield) }
+            children.append(ActionCode(parameters.actions, request: TrackRequest(parameters)))
+            child = UInt16(clamping: children.count - 1)
         default:
             self = Self.other(action)
         }
@@ -126,8 +135,11 @@ extension ActionStep {
         case .finTimeout(let idle, let hard):
             step = numbered(.finTimeout, UInt32(idle))
             step.second = UInt32(hard)
-        case .meter, .conntrack, .nat, .sample: step.op = .unsupported
-        // `note` is for people. `ct_clear` changes nothing where nothing is tracked. What `delete_field` deletes
+        case .conntrackClear:
+            step.op = .conntrackClear
+            step.setClass = .conntrackClear
+        case .meter, .nat, .sample: step.op = .unsupported
+        // `note` is for people. What `delete_field` deletes
         // (tunnel options) is not kept.
         default: step.op = .nothing
         }

@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import Flow
 
 /// A list of actions, prepared for running: one step for each action, in an array of trivial values.
@@ -14,10 +15,14 @@ public final class ActionCode: @unchecked Sendable {
     let children: [ActionCode]
     let steps: UnsafeMutablePointer<ActionStep>
     let count: Int
+    /// For the actions inside `ct(exec(...))`: what the `ct` asks for, zone and values of mark and label aside.
+    let request: TrackRequest
     /// Has an `output` with a length.
     let truncates: Bool
 
-    public init(_ actions: [Action]) {
+    public convenience init(_ actions: [Action]) { self.init(actions, request: TrackRequest()) }
+
+    init(_ actions: [Action], request: TrackRequest) {
         self.actions = actions
         count = actions.count
         steps = .allocate(capacity: max(count, 1))
@@ -26,6 +31,7 @@ public final class ActionCode: @unchecked Sendable {
             (steps + i).initialize(to: ActionStep(action, &children))
         }
         self.children = children
+        self.request = request.marking(UnsafeBufferPointer(start: steps, count: count))
         truncates = actions.contains {
             if case .outputTruncated = $0 { true } else { false }
         }
@@ -52,8 +58,9 @@ struct ActionStep: Sendable {
         case decTTL, decMPLSTTL
         case setQueue, popQueue
         case multipath, checkLength, learn, finTimeout
+        case conntrack, conntrackClear
         case nothing
-        /// Meters, conntrack, sampling: what the flow-mod layer refuses.
+        /// Meters, sampling: what the flow-mod layer refuses.
         case unsupported
     }
 

@@ -18,7 +18,9 @@ public final class SwitchModel: @unchecked Sendable {
     public let changes = ChangeLog()
     /// What `learn` actions ask for.
     public let learnQueue = LearnQueue()
-    let copies = LeftRight(SwitchState(), SwitchState())
+    /// States that frames come back to.
+    public let frozen: FrozenStates
+    let copies: LeftRight<SwitchState>
     /// By bridge number.
     var books: [RuleBook] = []
     /// Names that patch ports have as `options:peer`.
@@ -32,7 +34,12 @@ public final class SwitchModel: @unchecked Sendable {
     /// Called when ports have been deleted and no reader can see them any more, before their indices are given out again.
     public var whenPortsGo: (([PortIndex]) -> Void)?
 
-    public init() { counters.waitForReaders = { [copies] in copies.waitForReaders() } }
+    public init() {
+        let frozen = FrozenStates()
+        self.frozen = frozen
+        copies = LeftRight(SwitchState(frozen: frozen), SwitchState(frozen: frozen))
+        counters.waitForReaders = { [copies] in copies.waitForReaders() }
+    }
 
     /// A place for one worker, nil when there are 512 already.
     public func makeReader() -> Reader? { copies.makeReader() }

@@ -13,8 +13,10 @@ public final class SwitchState {
     /// By `PortIndex`; nil where there is none.
     public var ports: [PortState?] = [nil]
     public var settings = SwitchSettings()
+    /// Shared by both copies.
+    public let frozen: FrozenStates
 
-    public init() {}
+    public init(frozen: FrozenStates = FrozenStates()) { self.frozen = frozen }
 
     public func bridge(named name: String) -> BridgeState? { bridges.first { $0?.name == name } ?? nil }
 

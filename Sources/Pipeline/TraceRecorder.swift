@@ -16,6 +16,14 @@ final class TraceRecorder {
     private let printer: FlowPrinter
     private(set) var nodes: [Node] = []
     private var roots: [Int] = []
+    /// Copies of the packet that go back to the tables: the state that each waits in, the flow by then, the zone that
+    /// it is tracked in.
+    struct Fork {
+        var id: UInt32
+        var flow: FlowKey
+        var zone: UInt16
+    }
+    private(set) var forks: [Fork] = []
     /// Nodes that new ones go into.
     private var open: [Int] = []
 
@@ -44,6 +52,19 @@ final class TraceRecorder {
         open.append(node)
         action("drop")
         endRule()
+    }
+
+    /// Where the packet goes on once connection tracking has seen it.
+    func freeze(_ fork: Fork, table: UInt8) {
+        forks.append(fork)
+        detail(
+            "A clone of the packet is forked to recirculate. The forked pipeline will be resumed at table \(table).")
+    }
+
+    func thaw(table: UInt8) {
+        let node = add(.table, "thaw")
+        nodes[node].children.append(nodes.count)
+        nodes.append(Node(kind: .bucket, text: "Resuming from table \(table)"))
     }
 
     func beginActionSet() { open.append(add(.table, "--. Executing action set:")) }

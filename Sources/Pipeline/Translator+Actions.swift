@@ -73,6 +73,8 @@ extension Translator {
             finTimeout(
                 idle: UInt16(truncatingIfNeeded: step.pointee.number),
                 hard: UInt16(truncatingIfNeeded: step.pointee.second))
+        case .conntrack: conntrack(step, code)
+        case .conntrackClear: conntrackClear()
         case .drop: note(.ruleDrop)
         case .unsupported: fail(.translationFailed, "this action is not carried out by this switch")
         default: break
@@ -85,12 +87,11 @@ extension Translator {
     }
 
     private func resubmit(_ step: UnsafePointer<ActionStep>) {
-        if step.pointee.flag {
-            // The key of an untracked packet has no original tuple to look up by.
+        if step.pointee.flag, !hasOriginalTuple {
             return trace { $0.error("resubmit(ct) with non-tracked or non-IP packet!") }
         }
         let number = step.pointee.number == 255 ? table : UInt8(truncatingIfNeeded: step.pointee.number)
         let port = PortNumber(step.pointee.second)
-        visit(table: number, inPort: port == .inPort ? inPortNumber : port)
+        visit(table: number, inPort: port == .inPort ? inPortNumber : port, byOriginalTuple: step.pointee.flag)
     }
 }

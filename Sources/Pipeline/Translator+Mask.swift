@@ -33,8 +33,8 @@ extension Translator {
             clear(from: 5, to: 15, sparingTags: true)
             mask[16] &= 0xffff_ffff
         }
-        // Ports give no mark and no priority.
-        if words[Slot.pktMark.word] == 0 { mask[Slot.pktMark.word] = 0 }
+        // Ports give no mark and no priority; frames that come back may have them.
+        if words[Slot.recircID.word] & 0xffff_ffff == 0, words[Slot.pktMark.word] == 0 { mask[Slot.pktMark.word] = 0 }
         // Tunnel fields come only from tunnel ports, and the ingress port is in every mask.
         let tunnel = words[Slot.tunIPv4Dst.word] | words[31] | words[32] | words[33] | words[34]
         if tunnel == 0 {

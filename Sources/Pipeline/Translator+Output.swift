@@ -177,6 +177,7 @@ extension Translator {
         for word in FlowKey.registerWords { flow[word] = 0 }
         writePlain(Slot.actionSetOutput, UInt64(PortNumber.unset.rawValue))
         for word in 19...36 { clear(word) }
+        isTracked = false
         for word in 47..<FlowKey.wordCount { clear(word) }
     }
 

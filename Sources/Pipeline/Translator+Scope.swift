@@ -17,6 +17,8 @@ struct SavedFlow {
     var innerIsUnknown = false
     var poppedLabels = 0
     var changes = 0
+    var alterations = 0
+    var isTracked = false
     /// Where the ops of the copy begin.
     var programStart = 0
 }
@@ -35,6 +37,8 @@ extension Translator {
         frames[frameCount].innerIsUnknown = innerIsUnknown
         frames[frameCount].poppedLabels = poppedLabels
         frames[frameCount].changes = changes
+        frames[frameCount].alterations = alterations
+        frames[frameCount].isTracked = isTracked
         frames[frameCount].programStart = translation.program.words.count
         frameCount += 1
     }
@@ -49,13 +53,16 @@ extension Translator {
         isPristine = frame.isPristine
         innerIsUnknown = frame.innerIsUnknown
         poppedLabels = frame.poppedLabels
+        isTracked = frame.isTracked
         guard wrote else {
             base.update(from: frame.words + 2 * count, count: 2 * count)
             isPending = frame.isPending
             return
         }
         isPending = true
-        if translation.program.words.count > frame.programStart, mustClone() {
+        if translation.program.words.count > frame.programStart,
+            alterations != frame.alterations || mustClone()
+        {
             translation.program.wrapInClone(from: frame.programStart)
             hasClones = true
             base.update(from: frame.words + 2 * count, count: 2 * count)

@@ -86,12 +86,16 @@ extension Translator {
     }
 
     /// `resubmit`, `goto_table`, `output:TABLE`: looks the flow up in a table and runs what it hits.
-    func visit(table number: UInt8, inPort: PortNumber) {
+    ///
+    /// - Parameter byOriginalTuple: look it up as the first packet of its connection was.
+    func visit(table number: UInt8, inPort: PortNumber, byOriginalTuple: Bool = false) {
         if innerIsUnknown { revealInner() }
         guard mayVisit() else { return }
         let ownTable = table
         table = number
+        if byOriginalTuple { swapTuple() }
         let found = findRule(in: number, inPort: inPort)
+        if byOriginalTuple { swapTuple() }
         resubmits += 1
         let deepens = number <= ownTable
         if deepens { depth += 1 }

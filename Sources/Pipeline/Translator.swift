@@ -107,6 +107,10 @@ public final class Translator {
     /// Mirrors that got this packet as it is now.
     var mirrored: UInt64 = 0
     var mirrorSnapLength = 0
+    /// Connection tracking has seen the packet, and the conntrack fields of the flow are true.
+    var isTracked = false
+    /// Counts ops after which the packet is not what the base says.
+    var alterations = 0
     /// Buckets of groups that are being tried for liveness.
     var livenessDepth = 0
 
@@ -158,6 +162,11 @@ extension Translator {
         effects: TranslationEffects?
     ) {
         self.packet = packet
+        let id = UInt32(truncatingIfNeeded: UnsafeRawPointer(key).load(fromByteOffset: 18 * 8, as: UInt64.self))
+        if id != 0 {
+            self.state = .passUnretained(state)
+            return resume(key, id: id, packetLength: packetLength, now: now, effects: effects)
+        }
         let index = PortIndex(UInt32(truncatingIfNeeded: UnsafeRawPointer(key).load(as: UInt64.self) &>> 32))
         self.state = .passUnretained(state)
         guard let port = port(index), let bridge = bridge(number: port.bridge) else {
@@ -203,6 +212,14 @@ extension Translator {
         baseFresh.update(from: fresh, count: count)
         mask.update(repeating: 0, count: count)
         mask[0] = ~0xffff
+        if flow[Slot.recircID.word] & 0xffff_ffff == 0 {
+            // Untracked packets have nothing but zeros there.
+            for word in Slot.ctMark.word..<FrozenState.firstWord { fresh[word] = 0 }
+        } else {
+            mask[Slot.recircID.word] = 0xffff_ffff
+        }
+        isTracked = false
+        alterations = 0
         isPristine = true
         isPending = false
         receivedType = etherType

@@ -13,7 +13,8 @@ import Testing
     static let wrong: [(String, String)] = [
         (
             "bridgs: []",
-            "1:1: bridgs: unknown key, expected one of control, workers, cores, cache, log-level, settings, bridges"
+            "1:1: bridgs: unknown key, expected one of control, workers, cores, cache, log-level, settings, "
+                + "conntrack, bridges"
         ),
         ("bridges: 7", "1:10: bridges: expected a list, found \"7\""),
         ("bridges:\n  - fail-mode: secure", "2:5: bridges[0]: has no name"),

@@ -3,7 +3,7 @@ public enum CommandCatalogue {
     public static let all: [CommandSpec] = own + openVSwitch
 
     private static let own: [CommandSpec] =
-        bridges + flows + groups + packets + dataplane + configuration + process
+        bridges + flows + groups + packets + conntrack + dataplane + configuration + process
 
     /// Whether some command has this option.
     public static func hasOption(_ option: String) -> Bool {
@@ -148,5 +148,51 @@ public enum CommandCatalogue {
             CommandSpec(
                 "vlog/set", .openVSwitch, "[ANY:][console:]LEVEL", 1...1,
                 "the same as log/set; there is one level for all"),
-        ]
+        ] + connectionNames
+
+    private static let detail = ["-m", "--more", "-s", "--statistics"]
+
+    private static let conntrack: [CommandSpec] = [
+        CommandSpec(
+            "ct/dump", .conntrack, "[-m] [-s] [zone=N] [TUPLE [REPLY-TUPLE]]", 0...3,
+            "connections; -m adds both TCP states, -s packets, bytes and timeout", options: detail),
+        CommandSpec(
+            "ct/flush", .conntrack, "[zone=N] [TUPLE [REPLY-TUPLE]]", 0...3,
+            "end connections: all, those of a zone, those that match a tuple such as ct_nw_src=10.0.0.1,ct_nw_proto=6"),
+        CommandSpec(
+            "ct/stats", .conntrack, "[zone=N] [TUPLE [REPLY-TUPLE]] [talkers=N]", 0...4,
+            "connections by protocol, state and zone, counters, top talkers"),
+        CommandSpec(
+            "ct/limits", .conntrack, "[default=N] [zone=N,limit=M]... | zone=N[,N...] | del zone=N[,N...]", 0...any,
+            "limits of zones, with counts; set them; remove them"),
+        CommandSpec(
+            "ct/timeouts", .conntrack, "[zone=N] [KEY=SECONDS...] | del [zone=N]", 0...any,
+            "timeouts, under the names of CT_Timeout_Policy; set them; back to the default"),
+        CommandSpec("ct/set", .conntrack, "[KEY=VALUE...]", 0...any, "settings of connection tracking; change them"),
+    ]
+
+    private static let connectionNames: [CommandSpec] = [
+        CommandSpec(
+            "dpctl/dump-conntrack", .openVSwitch, "[-m] [-s] [DP] [zone=N]", 0...2, "as ct/dump", options: detail),
+        CommandSpec(
+            "dpctl/flush-conntrack", .openVSwitch, "[DP] [zone=N] [TUPLE [REPLY-TUPLE]]", 0...4, "as ct/flush"),
+        CommandSpec(
+            "dpctl/ct-stats-show", .openVSwitch, "[-m] [DP] [zone=N] [verbose]", 0...3, "connections by protocol and state",
+            options: ["-m", "--more"]),
+        CommandSpec("dpctl/ct-get-nconns", .openVSwitch, "[DP]", 0...1, "number of connections"),
+        CommandSpec("dpctl/ct-get-maxconns", .openVSwitch, "[DP]", 0...1, "as ct/set maxconns"),
+        CommandSpec("dpctl/ct-set-maxconns", .openVSwitch, "[DP] N", 1...2, "as ct/set maxconns=N"),
+        CommandSpec("dpctl/ct-get-limits", .openVSwitch, "[DP] [zone=N[,N...]]", 0...2, "as ct/limits"),
+        CommandSpec(
+            "dpctl/ct-set-limits", .openVSwitch, "[DP] [default=N] [zone=N,limit=M]...", 1...any, "as ct/limits"),
+        CommandSpec("dpctl/ct-del-limits", .openVSwitch, "[DP] zone=N[,N...]", 1...2, "as ct/limits del"),
+        CommandSpec("dpctl/ct-get-tcp-seq-chk", .openVSwitch, "[DP]", 0...1, "as ct/set tcp-seq-check"),
+        CommandSpec("dpctl/ct-enable-tcp-seq-chk", .openVSwitch, "[DP]", 0...1, "as ct/set tcp-seq-check=on"),
+        CommandSpec("dpctl/ct-disable-tcp-seq-chk", .openVSwitch, "[DP]", 0...1, "as ct/set tcp-seq-check=off"),
+        CommandSpec("dpctl/ipf-set-enabled", .openVSwitch, "[DP] v4|v6", 1...2, "as ct/set ipf-v4=on"),
+        CommandSpec("dpctl/ipf-set-disabled", .openVSwitch, "[DP] v4|v6", 1...2, "as ct/set ipf-v4=off"),
+        CommandSpec("dpctl/ipf-set-min-frag", .openVSwitch, "[DP] v4|v6 BYTES", 2...3, "as ct/set min-frag-v4=BYTES"),
+        CommandSpec("dpctl/ipf-set-max-nfrags", .openVSwitch, "[DP] N", 1...2, "as ct/set max-nfrags=N"),
+        CommandSpec("dpctl/ipf-get-status", .openVSwitch, "[DP]", 0...1, "settings and counters of reassembly"),
+    ]
 }

@@ -2,22 +2,33 @@
 public struct CommandResult {
     let text: () -> String
     let json: () -> JSONValue
+    let steps: AnswerSteps?
 
     /// Text; as JSON it is a string.
     public init(_ text: @escaping @autoclosure () -> String = "") {
         self.text = text
         json = { .string(text()) }
+        steps = nil
     }
 
     public init(text: @escaping () -> String, json: @escaping () -> JSONValue) {
         self.text = text
         self.json = json
+        steps = nil
+    }
+
+    /// An answer that is made in steps.
+    init(steps: AnswerSteps) {
+        text = { "" }
+        json = { .null }
+        self.steps = steps
     }
 
     /// Lines as ovs-ofctl prints them, each behind a blank; as JSON an array of strings.
     init(lines: [String]) {
         text = { lines.map { " \($0)\n" }.joined() }
         json = { .array(lines.map(JSONValue.string)) }
+        steps = nil
     }
 
     public static var done: CommandResult { CommandResult(text: { "" }, json: { .null }) }
@@ -44,8 +55,14 @@ public final class CommandRegistry {
     /// Specs of all commands that have a handler, in the order of the catalogue.
     public var available: [CommandSpec] { CommandCatalogue.all.filter { handlers[$0.original ?? $0.name] != nil } }
 
-    /// Runs a request, whatever it says.
+    /// Runs a request, whatever it says, to its end.
     public func execute(_ request: Request) -> Response {
+        let response = begin(request)
+        return response.steps.map { Response(id: request.id, result: $0.run()) } ?? response
+    }
+
+    /// Runs a request, whatever it says. The answer may still be to be made.
+    public func begin(_ request: Request) -> Response {
         do throws(CommandError) {
             guard let spec = CommandCatalogue.spec(request.method), let handler = handlers[spec.original ?? spec.name]
             else {
@@ -53,6 +70,7 @@ public final class CommandRegistry {
             }
             let invocation = try Invocation(spec, request.parameters)
             let result = try handler(invocation)
+            if let steps = result.steps { return Response(id: request.id, steps: steps) }
             guard !invocation.wantsJSON else { return Response(id: request.id, result: result.json()) }
             let text = result.text()
             return Response(id: request.id, result: .string(text.isEmpty || text.hasSuffix("\n") ? text : text + "\n"))

@@ -58,6 +58,7 @@ public enum CommandGroup: String, CaseIterable, Sendable {
     case flows = "Flows"
     case groups = "Groups and meters"
     case packets = "Packets"
+    case conntrack = "Connection tracking"
     case dataplane = "Caches, workers and counters"
     case configuration = "Configuration"
     case process = "The process"

@@ -62,6 +62,7 @@ extension SwitchCommands {
     private func outline() -> Configuration {
         var configuration = processConfiguration
         configuration.settings = configured.settings
+        configuration.tracking = configured.tracking
         // In an order that does not depend on what came first.
         configuration.bridges = configured.bridges.sorted { $0.name < $1.name }
         for i in configuration.bridges.indices {
@@ -111,6 +112,7 @@ extension SwitchCommands {
     private func run(_ step: ConfigurationPlan.Step) throws(CommandError) {
         switch step {
         case .setSettings(let settings): try configured.setSettings(settings)
+        case .setTracking(let tracking): try configured.setTracking(tracking)
         case .setLogLevel(let level):
             processConfiguration.logLevel = level
             LogOutput.level = LogOutput.level(named: level) ?? LogOutput.level

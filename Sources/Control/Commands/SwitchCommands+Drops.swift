@@ -47,7 +47,7 @@ extension SwitchCommands {
         return CommandResult(
             text: {
                 var text = "received \(balance.received), injected \(balance.injected), copies \(balance.copies)"
-                text += ", sent \(balance.sent), dropped \(balance.dropped)\n"
+                text += ", sent \(balance.sent), dropped \(balance.dropped), held \(balance.held)\n"
                 text += Self.lines(inside, "  ")
                 for drops in ports where !drops.isEmpty {
                     text += "bridge \(drops.bridge) port \(drops.port):\n" + Self.lines(drops)
@@ -59,7 +59,7 @@ extension SwitchCommands {
                 [
                     "received": JSONValue(balance.received), "injected": JSONValue(balance.injected),
                     "copies": JSONValue(balance.copies), "sent": JSONValue(balance.sent),
-                    "dropped": JSONValue(balance.dropped), "drops": JSONValue(drops: inside),
+                    "dropped": JSONValue(balance.dropped), "held": JSONValue(balance.held), "drops": JSONValue(drops: inside),
                     "buffers": JSONValue(UInt64(buffers)),
                     "ports": .array(
                         ports.map {

@@ -55,9 +55,11 @@ extension SwitchCommands {
         // What a packet that is only described would have in bytes: the shortest Ethernet frame.
         var length = 60
         var effects: TranslationEffects?
+        var bytes: [UInt8]?
         if invocation.arguments.count > 2 {
             let frame = try Self.frame(invocation.arguments[2])
             length = frame.count
+            bytes = frame
             guard let packetKey = self.key(of: frame) else {
                 throw .refused("no buffer for a frame of \(length) bytes")
             }
@@ -67,13 +69,18 @@ extension SwitchCommands {
             effects = TranslationEffects(learnQueue: model.learnQueue, counters: model.counters)
         }
         let state = model.state
+        var programs: [[UInt64]] = []
         let text = tracer.trace(
             key, packetLength: length, on: bridge, state: state, now: now, context: context, effects: effects,
             portName: { index in
                 // Ports of this bridge by their numbers, as in ofproto/trace.
                 state.port(index).map { $0.bridge == bridge.number ? $0.number.text : $0.name } ?? "\(index.rawValue)"
-            })
-        if effects != nil { device.drainRequests() }
+            }, translated: { programs.append($0) })
+        if let bytes {
+            let port = bridge.ports[PortNumber(UInt32(key[.inPort]))] ?? .none
+            device.rehearse(bytes, programs, port: port)
+            device.drainRequests()
+        }
         return CommandResult(text)
     }
 

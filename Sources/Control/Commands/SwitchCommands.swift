@@ -33,6 +33,7 @@ public final class SwitchCommands {
         bindMeterCommands(registry)
         bindPacketCommands(registry)
         bindCaptureCommands(registry)
+        bindConntrackCommands(registry)
         bindDataplaneCommands(registry)
         bindWorkerCommands(registry)
         bindConfigurationCommands(registry)

@@ -9,10 +9,31 @@ extension Configuration {
         if let logLevel { lines.append("log-level: \(logLevel)") }
         if !settings.settings.isEmpty { lines.append("settings:") }
         lines += settings.settings.map { "  \(Self.write($0))" }
+        Self.write(tracking, to: &lines)
         // Said even where there are none: an empty file is taken for a truncated one.
         lines.append(bridges.isEmpty ? "bridges: []" : "bridges:")
         for bridge in bridges { Self.write(bridge, to: &lines) }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func write(_ tracking: TrackingConfiguration, to lines: inout [String]) {
+        guard tracking != TrackingConfiguration() else { return }
+        lines.append("conntrack:")
+        lines += tracking.settings.settings.map { "  \(write($0))" }
+        if tracking.defaultLimit != 0 { lines.append("  limit: \(tracking.defaultLimit)") }
+        write(tracking.timeouts, "  ", to: &lines)
+        if !tracking.zones.isEmpty { lines.append("  zones:") }
+        for zone in tracking.zones {
+            lines.append("    - zone: \(zone)")
+            if let limit = tracking.limits[zone] { lines.append("      limit: \(limit)") }
+            if let timeouts = tracking.zoneTimeouts[zone] { write(timeouts, "      ", to: &lines) }
+        }
+    }
+
+    private static func write(_ timeouts: TimeoutSettings, _ indentation: String, to lines: inout [String]) {
+        guard !timeouts.seconds.isEmpty else { return }
+        lines.append("\(indentation)timeouts:")
+        lines += timeouts.settings.map { "\(indentation)  \(write($0))" }
     }
 
     private static func write(_ bridge: BridgeConfiguration, to lines: inout [String]) {

@@ -13,6 +13,7 @@ public struct Configuration: Equatable, Sendable {
     public var logLevel: String?
 
     public var settings = GlobalSettings()
+    public var tracking = TrackingConfiguration()
     public var bridges: [BridgeConfiguration] = []
 
     public init() {}

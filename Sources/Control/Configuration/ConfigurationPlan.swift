@@ -3,6 +3,7 @@
 public struct ConfigurationPlan: Equatable, Sendable {
     public enum Step: Equatable, Sendable {
         case setSettings(GlobalSettings)
+        case setTracking(TrackingConfiguration)
         case setLogLevel(String)
         case deleteMirror(bridge: String, mirror: String)
         case deletePort(bridge: String, port: String)
@@ -25,6 +26,7 @@ public struct ConfigurationPlan: Equatable, Sendable {
 
     public init(from old: Configuration, to new: Configuration) {
         if new.settings != old.settings { steps.append(.setSettings(new.settings)) }
+        if new.tracking != old.tracking { steps.append(.setTracking(new.tracking)) }
         if let level = new.logLevel, level != old.logLevel { steps.append(.setLogLevel(level)) }
         removeSurplus(old, new)
         for bridge in new.bridges {

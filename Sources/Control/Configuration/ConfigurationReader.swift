@@ -35,13 +35,16 @@ struct ConfigurationReader {
                     return text
                 }
             case "settings": try readSettings(entry, into: &configuration.settings)
+            case "conntrack": configuration.tracking = try tracking(entry)
             case "bridges":
                 if case .scalar(let scalar) = entry.node, scalar.string.isEmpty {
                     throw ConfigurationError(entry.path, "has no value; a file that clears the switch says bridges: []")
                 }
                 for (node, path) in try entry.list() { configuration.bridges.append(try bridge(node, path)) }
             default:
-                throw entry.unknown(["control", "workers", "cores", "cache", "log-level", "settings", "bridges"])
+                throw entry.unknown([
+                    "control", "workers", "cores", "cache", "log-level", "settings", "conntrack", "bridges",
+                ])
             }
         }
         if configuration.workers != nil, configuration.cores != nil {

@@ -12,6 +12,7 @@ extension SwitchCommands {
         writeCaches(&metrics)
         writeWorkers(&metrics)
         writeTables(&metrics)
+        writeConnections(&metrics)
         return metrics.text
     }
 

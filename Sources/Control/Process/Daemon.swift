@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import Dataplane
 import FlowCache
 import Foundation
@@ -79,7 +80,7 @@ public final class Daemon: @unchecked Sendable {
         let path = options.controlPath ?? configuration.control ?? Control.defaultSocketPath
         let server = try ControlServer(
             path: path, limits: options.limits, thread: thread, logger: Logger(label: "control")
-        ) { registry.value.execute($0) }
+        ) { registry.value.begin($0) }
         logger.notice("weftd \(Control.version) answers at \(path)")
         notifier.ready(status: "Running")
         waitForStop(thread, commands)
@@ -153,6 +154,9 @@ public final class Daemon: @unchecked Sendable {
         }
         result.cache.flowLimit = configuration.settings.flowLimit
         result.cache.maximumIdle = UInt64(configuration.settings.maximumIdle)
+        let connections = configuration.tracking.settings.maximumConnections
+        result.tracking.limit = connections
+        result.tracking.capacity = max(result.tracking.capacity, connections)
         result.isTimeVirtual = options.isTimeVirtual
         return result
     }

@@ -1,4 +1,5 @@
 import Base
+import Conntrack
 import Dataplane
 import Flow
 import FlowCache
@@ -16,12 +17,14 @@ public final class ConfiguredSwitch {
     /// In the order in which they were made. `flows`, `groups` and `meters` are empty here: the model has them.
     var bridges: [BridgeConfiguration] = []
     private(set) var settings = GlobalSettings()
+    var tracking = TrackingConfiguration()
 
     public init(_ device: Switch, log: Logger = Logger(label: "control")) {
         self.device = device
         self.log = log
         settings.flowLimit = device.options.cache.flowLimit
         settings.maximumIdle = Int(clamping: device.options.cache.maximumIdle)
+        tracking.settings.maximumConnections = device.tracker.limit
     }
 
     var model: SwitchModel { device.model }

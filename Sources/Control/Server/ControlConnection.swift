@@ -3,7 +3,8 @@ import NIOCore
 
 /// One client of the control socket. Event loop thread only.
 ///
-/// At most one request of a client is in work. Nothing more is read from it until the answer has left for the
+/// At most one request of a client is in work. A long answer (`AnswerSteps`) is made piece by piece, each when the last
+/// one has left. Nothing more is read from it until the answer has left for the
 /// kernel, so a client that never reads stops being read, and its requests wait in its own socket buffer.
 final class ControlConnection: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
@@ -113,9 +114,31 @@ final class ControlConnection: ChannelInboundHandler, @unchecked Sendable {
                 answer = Response(id: error.id, error: error.message)
             }
             let id = answer.id
+            if let steps = answer.steps {
+                self.makeStep(AnswerStream(id: id, steps), loop)
+                return
+            }
             let output = answer.bytes
             loop.execute { self.finish(output, id) }
         }
+    }
+
+    /// One step of a long answer. Control thread.
+    private func makeStep(_ stream: AnswerStream, _ loop: any EventLoop) {
+        let (output, isLast) = stream.step()
+        loop.execute { isLast ? self.send(output) : self.sendPiece(output, stream, loop) }
+    }
+
+    /// Goes on with the answer when a piece of it has left, behind what else the control thread has to do by then.
+    private func sendPiece(_ output: [UInt8], _ stream: AnswerStream, _ loop: any EventLoop) {
+        guard let context else { return }
+        let thread = shared.thread
+        guard !output.isEmpty else { return thread.submit { self.makeStep(stream, loop) } }
+        inWork = output.count
+        account()
+        let promise = loop.makePromise(of: Void.self)
+        promise.futureResult.whenSuccess { thread.submit { self.makeStep(stream, loop) } }
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: output)), promise: promise)
     }
 
     private func finish(_ output: [UInt8], _ id: JSONValue) {

@@ -4,7 +4,7 @@ import NIOPosix
 
 /// The control socket: accepts clients and hands their requests, one at a time for each client, to the control thread.
 public final class ControlServer: @unchecked Sendable {
-    /// Runs one request; called on the control thread.
+    /// Runs one request, or begins it; called on the control thread.
     public typealias Execute = @Sendable (Request) -> Response
 
     private let file: ControlSocketFile

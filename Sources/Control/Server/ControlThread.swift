@@ -73,9 +73,11 @@ public final class ControlThread: @unchecked Sendable {
             } else if isStopping {
                 break
             }
-            if let period, jobs.isEmpty {
+            if let period {
                 if due == .distantFuture { due = Date(timeIntervalSinceNow: period.interval) }
-                if !condition.wait(until: due), due.timeIntervalSinceNow <= 0 {
+                // Jobs that bring about further ones do not keep it from its turn.
+                let isDue = due.timeIntervalSinceNow <= 0 || jobs.isEmpty && !condition.wait(until: due)
+                if isDue, due.timeIntervalSinceNow <= 0 {
                     condition.unlock()
                     period.job()
                     condition.lock()

@@ -71,10 +71,18 @@ public struct Response: Sendable, Equatable {
     /// Text as a JSON string unless the request asked for JSON.
     public var result: JSONValue
     public var error: String?
+    /// Where the result is still to be made, by these.
+    public var steps: AnswerSteps?
 
     public init(id: JSONValue, result: JSONValue) {
         self.id = id
         self.result = result
+    }
+
+    public init(id: JSONValue, steps: AnswerSteps) {
+        self.id = id
+        result = .null
+        self.steps = steps
     }
 
     /// The text goes to terminals and logs: what no terminal should obey is escaped.

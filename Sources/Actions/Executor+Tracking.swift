@@ -1,0 +1,83 @@
+import Base
+import Conntrack
+import Flow
+import Memory
+
+// The `track` op. A frame that is a fragment waits until its datagram is whole; the program then goes on with all of its
+// fragments, in the place where the last of them to come stands.
+extension Run {
+    enum Passage { case goesOn, ends, isWhole }
+
+    mutating func track(
+        _ packet: Packet, _ immediate: UInt32, _ operands: UnsafePointer<UInt64>, _ pool: inout PacketPool
+    ) -> Passage {
+        guard let services, let tracker = services.pointee.tracker else {
+            return refuse(packet, .translationFailed, &pool)
+        }
+        let now = services.pointee.now
+        let worker = services.pointee.worker
+        var request = TrackRequest(immediate: immediate, operands)
+        if let reassembler = services.pointee.reassembler, let datagram = services.pointee.datagram {
+            let context = packet.pointee.recirculations == 0 ? 0 : packet.pointee.frozen
+            let outcome = reassembler._withUnsafeGuaranteedRef { reassembler in
+                datagram._withUnsafeGuaranteedRef {
+                    reassembler.submit(
+                        packet, zone: request.zone, context: context, now: now, pool: &pool, datagram: $0)
+                }
+            }
+            switch outcome {
+            case .notFragment: break
+            case .invalid: Self.markInvalid(packet)
+            case .held:
+                held &+= 1
+                pool.free(packet)
+                return .ends
+            case .dropped(let reason, let others):
+                Self.add(UInt64(others), to: drops + Int(reason.rawValue))
+                return refuse(packet, reason, &pool)
+            case .complete:
+                datagram._withUnsafeGuaranteedRef { datagram in
+                    tracker._withUnsafeGuaranteedRef {
+                        _ = $0.track(datagram.whole, &request, now: now, worker: worker)
+                    }
+                    datagram.distribute()
+                }
+                return .isWhole
+            }
+        }
+        let verdict = tracker._withUnsafeGuaranteedRef { $0.track(packet, &request, now: now, worker: worker) }
+        if case .drop(let reason) = verdict { return refuse(packet, reason, &pool) }
+        return .goesOn
+    }
+
+    private mutating func refuse(_ packet: Packet, _ reason: DropReason, _ pool: inout PacketPool) -> Passage {
+        note(reason)
+        pool.free(packet)
+        return .ends
+    }
+
+    /// What breaks the rules of fragmentation is `inv`, and nothing more is found out about it.
+    private static func markInvalid(_ packet: Packet) {
+        packet.pointee.isTracked = true
+        packet.pointee.connection = 0
+        packet.pointee.tracking = InlineArray(repeating: 0)
+        packet.pointee.tracking[0] = TrackState.invalid << UInt64(Slot.ctState.shift)
+    }
+
+    /// Runs the rest of the program on each fragment of the datagram. Those that had waited count as frames of their own.
+    mutating func goOn(at start: Int, _ end: Int, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches) {
+        guard let datagram = services?.pointee.datagram else { return }
+        // Another `track` of the program puts them together again, and uses the datagram's memory for that.
+        let fragments = datagram._withUnsafeGuaranteedRef {
+            Array(UnsafeBufferPointer(start: $0.fragments, count: $0.count))
+        }
+        for fragment in fragments.dropLast() {
+            var run = Run(words: words, services: services, drops: drops)
+            run.body(start, end, fragment, &pool, outputs)
+            run.countDrop()
+            let outcome = Executor.Outcome(sent: run.sent, lost: run.lost, held: run.held)
+            surplus &+= outcome.ends &- 1 &+ run.surplus
+        }
+        if let last = fragments.last { body(start, end, last, &pool, outputs) }
+    }
+}

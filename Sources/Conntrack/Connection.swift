@@ -1,0 +1,218 @@
+import CLinux
+
+/// One connection: a record of 256 bytes in the slab, four cache lines. A plain pointer, so that handling it costs no
+/// reference counting.
+///
+///     line 0    original tuple 40 | control 8 | expiry 8 | armed 4 | policy 4
+///     line 1    reply tuple 40 | label 16 | mark 4 | progress 1 | kind 1 | traits 1
+///     line 2    TCP peers 24 | packets and bytes of each direction 32 | born 8
+///     line 3    links of zone and wheel 20 | hashes 16 | parent 8 | sequence skew 12
+///
+/// The tuples, the kind and the traits never change while the record is published. Everything else that packets change is
+/// written under the lock bit of the control word; links belong to the shard's lock. The expiry is written under the lock
+/// bit too, and read without.
+struct Connection {
+    let base: UnsafeMutableRawPointer
+
+    static var size: Int { 256 }
+
+    private enum Offset {
+        static let original = 0
+        static let control = 40
+        static let expiry = 48
+        static let armed = 56
+        static let policy = 60
+        static let reply = 64
+        static let label = 104
+        static let mark = 120
+        static let progress = 124
+        static let kind = 125
+        static let traits = 126
+        static let peers = 128
+        static let counts = 152
+        static let born = 184
+        static let zoneNext = 192
+        static let zonePrevious = 196
+        static let wheelNext = 200
+        static let wheelPrevious = 204
+        static let wheelSlot = 208
+        static let free = 212
+        static let originalHash = 216
+        static let replyHash = 224
+        static let parent = 232
+        static let skew = 240
+    }
+
+    @inline(__always) init(_ base: UnsafeMutableRawPointer) { self.base = base }
+
+    @inline(__always) private func pointer<T>(_ offset: Int, as: T.Type = T.self) -> UnsafeMutablePointer<T> {
+        (base + offset).assumingMemoryBound(to: T.self)
+    }
+
+    @inline(__always) var original: UnsafeMutablePointer<ConnectionTuple> { pointer(Offset.original) }
+    @inline(__always) var reply: UnsafeMutablePointer<ConnectionTuple> { pointer(Offset.reply) }
+    @inline(__always) var label: UnsafeMutablePointer<UInt64> { pointer(Offset.label) }
+    @inline(__always) var mark: UnsafeMutablePointer<UInt32> { pointer(Offset.mark) }
+    /// Of connections that are not TCP: `Progress`.
+    @inline(__always) var progress: UnsafeMutablePointer<UInt8> { pointer(Offset.progress) }
+    @inline(__always) var kind: UnsafeMutablePointer<ProtocolKind> { pointer(Offset.kind) }
+    @inline(__always) var traits: UnsafeMutablePointer<ConnectionTraits> { pointer(Offset.traits) }
+    /// Peer 0 sent the first packet.
+    @inline(__always) var peers: UnsafeMutablePointer<TCPPeer> { pointer(Offset.peers) }
+    /// Packets and bytes of the original direction, then of the reply direction. Written with relaxed stores.
+    @inline(__always) var counts: UnsafeMutablePointer<UInt64> { pointer(Offset.counts) }
+    /// Milliseconds.
+    @inline(__always) var born: UnsafeMutablePointer<UInt64> { pointer(Offset.born) }
+    /// Index of its timeout policy.
+    @inline(__always) var policy: UnsafeMutablePointer<UInt32> { pointer(Offset.policy) }
+    /// Tick at which the wheel will look at it.
+    @inline(__always) var armed: UInt32 {
+        get { weft_atomic_load32(pointer(Offset.armed)) }
+        nonmutating set { weft_atomic_store32(pointer(Offset.armed), newValue) }
+    }
+    @inline(__always) var zoneNext: UnsafeMutablePointer<UInt32> { pointer(Offset.zoneNext) }
+    @inline(__always) var zonePrevious: UnsafeMutablePointer<UInt32> { pointer(Offset.zonePrevious) }
+    @inline(__always) var wheelNext: UnsafeMutablePointer<UInt32> { pointer(Offset.wheelNext) }
+    @inline(__always) var wheelPrevious: UnsafeMutablePointer<UInt32> { pointer(Offset.wheelPrevious) }
+    @inline(__always) var wheelSlot: UnsafeMutablePointer<UInt32> { pointer(Offset.wheelSlot) }
+    @inline(__always) var nextFree: UnsafeMutablePointer<UInt32> { pointer(Offset.free) }
+    /// Handle of the connection that announced this one, 0 if none did.
+    @inline(__always) var parent: UnsafeMutablePointer<UInt64> { pointer(Offset.parent) }
+    /// Of a connection that the FTP helper follows.
+    @inline(__always) var skew: UnsafeMutablePointer<SequenceSkew> { pointer(Offset.skew) }
+
+    /// When it ends if nothing more comes, in milliseconds; 0 for one that ended.
+    @inline(__always) var expiry: UInt64 {
+        get { weft_atomic_load(pointer(Offset.expiry)) }
+        nonmutating set { weft_atomic_store(pointer(Offset.expiry), newValue) }
+    }
+
+    /// Of the original tuple. The hashes may be read without a lock: to find out which locks to take.
+    @inline(__always) var originalHash: UInt64 {
+        get { weft_atomic_load(pointer(Offset.originalHash)) }
+        nonmutating set { weft_atomic_store(pointer(Offset.originalHash), newValue) }
+    }
+    /// Of the reply tuple; that of the original tuple if it has no entry of its own.
+    @inline(__always) var replyHash: UInt64 {
+        get { weft_atomic_load(pointer(Offset.replyHash)) }
+        nonmutating set { weft_atomic_store(pointer(Offset.replyHash), newValue) }
+    }
+
+    @inline(__always) func hasExpired(_ now: UInt64) -> Bool { now >= expiry }
+}
+
+/// What sort of state a connection keeps.
+enum ProtocolKind: UInt8 {
+    /// UDP, and every protocol that is not named here.
+    case other
+    case tcp
+    /// A query and its answers.
+    case query
+
+    @inline(__always) init(_ tuple: ConnectionTuple) {
+        self = tuple.ipProtocol == 6 ? .tcp : tuple.isICMP ? .query : .other
+    }
+}
+
+/// How far a connection without a state machine of its own has come.
+enum Progress {
+    static var first: UInt8 { 0 }
+    /// More packets, all from the side that began.
+    static var multiple: UInt8 { 1 }
+    static var answered: UInt8 { 2 }
+}
+
+struct ConnectionTraits: OptionSet {
+    let rawValue: UInt8
+    @inline(__always) init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    static var sourceNAT: ConnectionTraits { ConnectionTraits(rawValue: 1) }
+    static var destinationNAT: ConnectionTraits { ConnectionTraits(rawValue: 2) }
+    /// The reply tuple has an index entry of its own.
+    static var hasReplyEntry: ConnectionTraits { ConnectionTraits(rawValue: 4) }
+    /// Announced by a connection that a helper follows.
+    static var related: ConnectionTraits { ConnectionTraits(rawValue: 8) }
+    static var ftpHelper: ConnectionTraits { ConnectionTraits(rawValue: 16) }
+    static var tftpHelper: ConnectionTraits { ConnectionTraits(rawValue: 32) }
+
+    @inline(__always) var translates: Bool { rawValue & 3 != 0 }
+    /// A helper reads what its packets say.
+    @inline(__always) var isFollowed: Bool { rawValue & 48 != 0 }
+}
+
+// The control word: bit 0 locked, bit 1 published, bits 32 to 58 the generation, which rises when the record is withdrawn.
+extension Connection {
+    private static var locked: UInt64 { 1 }
+    private static var published: UInt64 { 2 }
+    static var generationMask: UInt64 { 0x7ff_ffff }
+
+    @inline(__always) private var control: UnsafeMutablePointer<UInt64> { pointer(Offset.control) }
+
+    @inline(__always) var generation: UInt64 { weft_atomic_load(control) &>> 32 }
+
+    /// Takes the lock bit. False if the record is not published, or not in this generation.
+    @inline(__always) func lock(generation: UInt64) -> Bool {
+        let wanted = generation &<< 32 | Self.published
+        if weft_atomic_compare_exchange(control, wanted, wanted | Self.locked) { return true }
+        return lockSlowly { $0 &>> 32 == generation }
+    }
+
+    /// Takes the lock bit in whatever generation. False if the record is not published.
+    @inline(__always) func lock() -> Bool {
+        let seen = weft_atomic_load(control) & ~Self.locked
+        if seen & Self.published != 0, weft_atomic_compare_exchange(control, seen, seen | Self.locked) { return true }
+        return lockSlowly { _ in true }
+    }
+
+    @inline(never) private func lockSlowly(_ accepts: (UInt64) -> Bool) -> Bool {
+        var rounds = 0
+        while true {
+            let seen = weft_atomic_load(control)
+            guard seen & Self.published != 0, accepts(seen) else { return false }
+            if seen & Self.locked == 0, weft_atomic_compare_exchange(control, seen, seen | Self.locked) { return true }
+            waitBriefly(&rounds)
+        }
+    }
+
+    @inline(__always) func unlock() {
+        weft_atomic_store_release(control, weft_atomic_load(control) & ~Self.locked)
+    }
+
+    /// Makes a filled record visible.
+    @inline(__always) func publish() {
+        let generation = weft_atomic_load(control) &>> 32
+        weft_atomic_store_release(control, generation &<< 32 | Self.published)
+    }
+
+    /// Ends the record, whose lock bit the caller holds: handles to it are void from now on.
+    @inline(__always) func withdraw() {
+        let generation = (weft_atomic_load(control) &>> 32 &+ 1) & Self.generationMask
+        expiry = 0
+        weft_atomic_store_release(control, generation &<< 32)
+    }
+}
+
+/// A connection as a packet remembers it, in `PacketHeader.connection`: index, generation and direction.
+///
+/// Bits 0 to 31 the index, 32 to 58 the generation; 60: the packet's checksums and lengths were found right, 61: a further
+/// `ct` in the same zone may take the connection as it is, 62: reply direction, 63: an ICMP error about the connection.
+public struct ConnectionHandle: RawRepresentable, Equatable, Sendable {
+    public var rawValue: UInt64
+    @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    @inline(__always) init(index: UInt32, generation: UInt64) {
+        rawValue = UInt64(index) | generation &<< 32
+    }
+
+    static var verified: UInt64 { 1 &<< 60 }
+    static var settled: UInt64 { 1 &<< 61 }
+    static var replies: UInt64 { 1 &<< 62 }
+    static var relates: UInt64 { 1 &<< 63 }
+
+    @inlinable public static var none: ConnectionHandle { ConnectionHandle(rawValue: 0) }
+    /// Slot of the connection in the table; 0 for none.
+    @inlinable public var index: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
+    var generation: UInt64 { rawValue &>> 32 & Connection.generationMask }
+    @inlinable public var isReply: Bool { rawValue &>> 62 & 1 != 0 }
+    @inlinable public var isRelated: Bool { rawValue &>> 63 != 0 }
+}

@@ -1,0 +1,75 @@
+import CLinux
+import Memory
+
+/// What a packet did to its connection.
+struct ConnectionUpdate {
+    var outcome: TrackOutcome
+    var counter: TrackCounter?
+    /// The expiry was brought forward by more than the wheel can be late.
+    var rearms = false
+}
+
+extension ConnectionTracker {
+    /// Half a minute: a connection that ends this much earlier than its place on the wheel says keeps its memory for as
+    /// long; nobody finds it.
+    private static var wheelSlack: UInt64 { 64 }
+
+    /// Takes a packet through its connection's state machine. The caller holds the record's lock bit.
+    @inline(__always)
+    func update(
+        _ connection: Connection, _ packet: Packet, _ read: ReadPacket, isReply: Bool, now: UInt64
+    ) -> ConnectionUpdate {
+        let timeout: TimeoutName
+        var result = ConnectionUpdate(outcome: .valid)
+        switch connection.kind.pointee {
+        case .other:
+            let before = connection.progress.pointee
+            let progress = isReply ? Progress.answered : max(before, Progress.multiple)
+            connection.progress.pointee = progress
+            let isAnswered = progress == Progress.answered
+            timeout = isAnswered ? .udpMultiple : .udpSingle
+            result.outcome = isAnswered ? .valid : .validNew
+        case .query:
+            let progress = connection.progress
+            if isReply { progress.pointee = Progress.answered }
+            let isAnswered = progress.pointee == Progress.answered
+            timeout = isAnswered ? .icmpReply : .icmpFirst
+            result.outcome = isAnswered ? .valid : .validNew
+        case .tcp:
+            let segment = TCPSegment(UnsafeRawPointer(packet.pointee.data) + read.l4, byteCount: read.l4Size)
+            let policy = TCPPolicy(
+                checksSequenceNumbers: weft_atomic_load(table.shared(.checksSequenceNumbers)) != 0,
+                isLiberal: weft_atomic_load(table.shared(.isLiberal)) != 0)
+            let step = segment.update(connection.peers, isReply: isReply, policy: policy)
+            result.outcome = step.outcome
+            result.counter = step.counter
+            guard let next = step.timeout else { return result }
+            timeout = next
+        }
+        let expiry = now &+ table.timeout(timeout, policy: connection.policy.pointee)
+        connection.expiry = expiry
+        result.rearms = ConnectionTable.tick(expiry) &+ Self.wheelSlack < UInt64(connection.armed)
+        return result
+    }
+}
+
+extension ConnectionTable {
+    /// Milliseconds.
+    @inline(__always) func timeout(_ name: TimeoutName, policy: UInt32) -> UInt64 {
+        weft_atomic_load(timeouts + (Int(policy) &* 16 &+ name.rawValue))
+    }
+
+    func write(_ timeoutPolicy: TimeoutPolicy, policy: UInt32) {
+        for name in TimeoutName.allCases {
+            weft_atomic_store(timeouts + (Int(policy) &* 16 &+ name.rawValue), UInt64(timeoutPolicy[name]) &* 1000)
+        }
+    }
+
+    func timeoutPolicy(_ policy: UInt32) -> TimeoutPolicy {
+        var result = TimeoutPolicy()
+        for name in TimeoutName.allCases {
+            result[name] = UInt32(clamping: timeout(name, policy: policy) / 1000)
+        }
+        return result
+    }
+}

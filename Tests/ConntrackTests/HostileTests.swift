@@ -1,0 +1,58 @@
+import Conntrack
+import FrameSupport
+import Memory
+import Testing
+
+/// Frames that lie: nothing traps, nothing outside of the frame is touched, and the answer is one of the states there are.
+@Suite struct HostileTests {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>) func mutatedFrames(seed: UInt64) {
+        var forge = FrameForge(seed: seed)
+        let bench = TrackerBench()
+        for _ in 0..<5000 {
+            let packet = bench.packet(forge.random.oneIn(3) ? forge.frame() : forge.mutatedFrame())
+            defer { bench.pool.free(packet) }
+            packet.pointee.offload.checksumValid = forge.random.oneIn(2)
+            bench.tracker.prefetchConnection(bench.tracker.prefetch(packet, zone: 0))
+            for _ in 0...forge.random.below(3) {
+                var request = TrackRequest()
+                request.zone = UInt16(forge.random.below(2))
+                request.commits = forge.random.oneIn(2)
+                request.forces = request.commits && forge.random.oneIn(4)
+                request.translates = forge.random.oneIn(2)
+                if request.translates, request.commits {
+                    request.kind = forge.random.oneIn(2) ? .source : .destination
+                    request.hasAddresses = true
+                    request.firstAddress = 0x0a00_0000
+                    request.lastAddress = 0x0a00_0003
+                }
+                _ = bench.tracker.track(packet, &request, now: bench.now, worker: 0)
+                let word = packet.pointee.tracking[0]
+                #expect(packet.pointee.isTracked && word >> 8 & 0x20 != 0)
+                #expect(UInt16(truncatingIfNeeded: word >> 16) == request.zone)
+                #expect(word >> 8 & 0x10 == 0 || word >> 8 & 0x0f == 0, "invalid is nothing else")
+            }
+            #expect(surroundingsAreUntouched(packet))
+            bench.now += UInt64(forge.random.below(50))
+        }
+        let total = TrackCounter.allCases.map { bench.tracker.total($0) }
+        #expect(total[TrackCounter.invalid.rawValue] > 0 && total[TrackCounter.created.rawValue] > 0)
+        bench.tracker.flush()
+        #expect(bench.tracker.count == 0)
+    }
+
+    /// Handles of nowhere.
+    @Test func strayHandles() {
+        let bench = TrackerBench()
+        bench.send(udpFrame())
+        var random = SeededRandom(seed: 5)
+        for _ in 0..<1000 {
+            let packet = bench.packet(udpFrame())
+            var request = TrackRequest()
+            let handle = random.oneIn(2) ? random.next() : random.next() & ~0xffff_ff00
+            if bench.tracker.resume(handle, packet, &request, now: bench.now, worker: 0) == nil {
+                #expect(!packet.pointee.isTracked)
+            }
+            bench.pool.free(packet)
+        }
+    }
+}

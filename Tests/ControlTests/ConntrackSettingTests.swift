@@ -1,0 +1,191 @@
+import Conntrack
+import Control
+import Dataplane
+import FrameSupport
+import Testing
+
+@Suite struct ConntrackSettingTests {
+    @Test func limits() throws {
+        let sw = try ConntrackCommandTests.tracking()
+        try sw("ct/limits", "default=2", "zone=3,limit=1", "zone=7,limit=0")
+        for port in UInt16(1000)..<1005 {
+            try sw("inject", "p1", ConntrackCommandTests.udpFrame(port))
+            try sw("inject", "p3", ConntrackCommandTests.udpFrame(port))
+        }
+        #expect(
+            try sw("ct/limits")
+                == "total limit=3000000,count=3\ndefault limit=2\nzone=3,limit=1,count=1,refused=4\n"
+                + "zone=7,limit=0,count=0,refused=0\n")
+        #expect(
+            try sw("dpctl/ct-get-limits", "zone=1,3")
+                == "default limit=2\nzone=1,limit=2,count=2\nzone=3,limit=1,count=1\n")
+        #expect(try sw("ct/limits", "zone=1").hasSuffix("zone=1,limit=2,count=2,refused=3\n"))
+        // All or nothing.
+        for words in [
+            ["default=5", "zone=3"], ["default=5", "zone=70000,limit=1"], ["default=-1"], ["zone=3,limit="],
+            ["default=5", "bogus"], ["zone=3,limit=1,limit=2"], ["del"], ["del", "limit=3"], ["zone=3", "default=5"],
+        ] {
+            let response = sw.registry.execute(Request(method: "ct/limits", parameters: words, id: 1))
+            #expect(response.error != nil, "\(words)")
+        }
+        #expect(try sw("dpctl/ct-get-limits").hasPrefix("default limit=2\nzone=3,limit=1,"))
+        #expect(sw.error("ct/limits", "zone=70000,limit=1").contains("zone: expected a number from 0 to 65535"))
+        try sw("dpctl/ct-set-limits", "default=0", "zone=3,limit=9")
+        try sw("dpctl/ct-del-limits", "zone=7")
+        #expect(try sw("dpctl/ct-get-limits") == "default limit=0\nzone=3,limit=9,count=1\n")
+        try sw("ct/limits", "del", "zone=3,7")
+        #expect(try sw("dpctl/ct-get-limits", "zone=3") == "default limit=0\nzone=3,limit=0,count=1\n")
+    }
+
+    @Test func timeouts() throws {
+        let sw = try ConntrackCommandTests.tracking()
+        #expect(try sw("ct/timeouts").contains("tcp-established=86400\n"))
+        try sw("ct/timeouts", "zone=3", "udp-first=5", "udp_single=6")
+        try sw("ct/timeouts", "udp-first=20")
+        #expect(try sw("ct/timeouts", "zone=3").contains("udp-first=5\nudp-single=6\nudp-multiple=30\n"))
+        #expect(try sw("ct/timeouts", "zone=1").contains("udp-first=20\n"))
+        #expect(try sw("ct/timeouts").hasSuffix("zone=3 udp-first=5 udp-single=6\n"))
+        try sw("inject", "p1", ConntrackCommandTests.udpFrame(1000))
+        try sw("inject", "p3", ConntrackCommandTests.udpFrame(1000))
+        try sw("time/warp", "6000")
+        #expect(try sw("ct/dump").contains("zone=1\n") && !sw("ct/dump").contains("zone=3\n"))
+        // What a zone does not say follows the default.
+        try sw("ct/timeouts", "icmp-first=7")
+        #expect(try sw("ct/timeouts", "zone=3").contains("icmp-first=7\n"))
+        #expect(sw.error("ct/timeouts", "zone=3", "udp-first=1", "bogus=2").contains("unknown key \"bogus\""))
+        #expect(
+            sw.error("ct/timeouts", "udp-first=x") == "udp-first: expected a number from 0 to 4294967295, found \"x\"")
+        #expect(sw.error("ct/timeouts", "zone=x", "udp-first=1").contains("zone: expected a number"))
+        #expect(try sw("ct/timeouts", "zone=3").contains("udp-first=5\n"))
+        try sw("ct/timeouts", "zone=3", "udp-first=")
+        #expect(try sw("ct/timeouts", "zone=3").contains("udp-first=20\n"))
+        try sw("ct/timeouts", "del", "zone=3")
+        try sw("ct/timeouts", "del")
+        #expect(try sw("ct/timeouts", "zone=3") == sw("ct/timeouts"))
+        #expect(try sw("ct/timeouts").contains("udp-first=60\n"))
+    }
+
+    @Test func settings() throws {
+        let sw = try CommandedSwitch.simple()
+        #expect(try sw("ct/set").hasPrefix("maxconns=3000000\ntcp-seq-check=on\n"))
+        try sw("ct/set", "tcp_seq_check=off", "maxconns=5", "min-frag-v4=800", "early-drop-age=never")
+        #expect(try sw("dpctl/ct-get-tcp-seq-chk") == "TCP sequence checking: disabled\n")
+        #expect(try sw("dpctl/ct-get-maxconns") == "5\n")
+        #expect(!sw.device.tracker.checksSequenceNumbers && sw.device.tracker.earlyDropAge == .max)
+        #expect(sw.device.reassembler.limits.minimumIPv4 == 800)
+        #expect(sw.error("ct/set", "tcp-seq-check=on", "maxconns=0").contains("maxconns: expected a number from 1"))
+        #expect(sw.error("ct/set", "tcp-seq-check=on", "maxconns=16000000").contains("the table was made for 4000000"))
+        #expect(sw.error("ct/set", "min-frag-v6=399").contains("min-frag-v6: expected a number from 400"))
+        #expect(sw.error("ct/set", "tcp-seq-check").contains("expected KEY=VALUE"))
+        #expect(sw.error("ct/set", "tcp-seq-chk=on").contains("unknown key"))
+        #expect(!sw.device.tracker.checksSequenceNumbers && sw.device.tracker.limit == 5)
+        try sw("dpctl/ct-enable-tcp-seq-chk")
+        try sw("dpctl/ct-set-maxconns", "system@x", "9")
+        try sw("dpctl/ipf-set-disabled", "v6")
+        try sw("dpctl/ipf-set-min-frag", "v4", "600")
+        try sw("dpctl/ipf-set-max-nfrags", "10")
+        #expect(sw.error("dpctl/ipf-set-min-frag", "v5", "600").contains("expected v4 or v6"))
+        #expect(try sw("dpctl/ipf-get-status").hasPrefix("v4 enabled: 1\nv6 enabled: 0\nmax num frags (v4/v6): 10\n"))
+        try sw("ct/set", "maxconns=", "min-frag-v4=", "tcp-seq-check=", "early-drop-age=", "ipf-v6=", "max-nfrags=")
+        #expect(try sw("ct/set") == CommandedSwitch.simple()("ct/set"))
+    }
+
+    // MARK: Files
+
+    static let text = """
+        conntrack:
+          maxconns: 1000
+          tcp-seq-check: off
+          min-frag-v4: 600
+          limit: 100
+          timeouts:
+            udp-first: 20
+          zones:
+            - zone: 3
+              limit: 7
+              timeouts:
+                tcp-syn-sent: 10
+                udp-first: 5
+            - zone: 9
+              limit: 0
+
+        """
+
+    @Test func savedAndLoaded() throws {
+        let sw = try CommandedSwitch()
+        try sw("config/load", "ct.yaml", Self.text)
+        #expect(try sw("config/show") == Self.text)
+        #expect(try sw("dpctl/ct-get-limits") == "default limit=100\nzone=3,limit=7,count=0\nzone=9,limit=0,count=0\n")
+        #expect(try sw("ct/timeouts", "zone=3").contains("udp-first=5\n"))
+        let before = try ConfigurationTests.parse(Self.text)
+        #expect(ConfigurationPlan(from: before, to: before).steps.isEmpty)
+        let file = sw.scratch.file("saved")
+        try sw("config/save", file)
+        try sw("config/load", "empty", "bridges: []\n")
+        #expect(sw.device.tracker.limit == 3_000_000 && sw.device.tracker.checksSequenceNumbers)
+        #expect(try sw("dpctl/ct-get-limits") == "default limit=0\n")
+        #expect(try !sw("ct/timeouts", "zone=3").contains("udp-first=5\n"))
+        try sw("config/load", file)
+        #expect(try sw("config/show") == Self.text)
+        // What is refused changes nothing.
+        #expect(sw.error("config/load", "x", "conntrack: {maxconns: 9000000}").contains("the table was made for"))
+        #expect(try sw("config/show") == Self.text)
+    }
+
+    static let wrong: [(String, String)] = [
+        ("conntrack: 7", "1:12: conntrack: expected keys and values, found \"7\""),
+        (
+            "conntrack:\n  limits: 1",
+            "2:3: conntrack.limits: unknown key, expected one of limit, timeouts, zones, maxconns"
+        ),
+        (
+            "conntrack:\n  maxconns: many",
+            "2:13: conntrack.maxconns: expected a number from 1 to 16000000, found \"many\""
+        ),
+        ("conntrack:\n  limit: -1", "2:10: conntrack.limit: expected a number from 0 to"),
+        ("conntrack:\n  timeouts: {udp: 1}", "2:14: conntrack.timeouts.udp: unknown key, expected one of tcp-syn-sent"),
+        ("conntrack:\n  timeouts: {udp-first: x}", "conntrack.timeouts.udp-first: expected a number from 0"),
+        ("conntrack:\n  zones: 3", "2:10: conntrack.zones: expected a list, found \"3\""),
+        ("conntrack:\n  zones: [{limit: 1}]", "conntrack.zones[0]: has no zone"),
+        ("conntrack:\n  zones: [{zone: 65536}]", "conntrack.zones[0].zone: expected a number from 0 to 65535"),
+        (
+            "conntrack:\n  zones: [{zone: 1, limit: 1}, {zone: 1, limit: 2}]",
+            "conntrack.zones[1].zone: zone 1 is there twice"
+        ),
+        (
+            "conntrack:\n  zones: [{zone: 1, max: 1}]",
+            "conntrack.zones[0].max: unknown key, expected one of zone, limit, timeouts"
+        ),
+        (
+            "conntrack:\n  zones: [{zone: 1, timeouts: {tcp_close: -1}}]",
+            "conntrack.zones[0].timeouts.tcp-close: expected a number from 0"
+        ),
+    ]
+
+    @Test(arguments: wrong) func wrongFile(text: String, message: String) {
+        do {
+            _ = try ConfigurationTests.parse(text)
+            Issue.record("\(text) is accepted")
+        } catch {
+            #expect(error.description.contains(message), "\(error)")
+        }
+    }
+
+    /// Fragments that wait are a term of the balance.
+    @Test func heldFragments() throws {
+        let sw = try ConntrackCommandTests.tracking()
+        let payload = udp(.v4(0x0a00_0001, 0x0a00_0002), 5, 6, payload: Array(repeating: 1, count: 1400 - 8))
+        let first = ethernet(
+            type: 0x800, ipv4(0x0a00_0001, 0x0a00_0002, ipProtocol: 17, fragment: 0x2000, Array(payload[..<1200])))
+        let hex = first.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        try sw("inject", "p1", hex)
+        #expect(try sw("drops").hasPrefix("received 0, injected 1, copies 0, sent 0, dropped 0, held 1\n"))
+        #expect(sw.json("drops")["held"] == 1)
+        #expect(try sw("ct/stats").contains("fragments: held 1, accepted 1, "))
+        #expect(try sw("metrics").contains("weft_fragments_held 1\n"))
+        #expect(sw.device.balance.isEven)
+        try sw("time/warp", "16000")
+        #expect(try sw("drops").hasPrefix("received 0, injected 1, copies 0, sent 0, dropped 1, held 0\n"))
+        #expect(sw.device.balance.isEven)
+    }
+}
