@@ -78,21 +78,21 @@ import Testing
         try sw("inject", "p1", Self.pingFrame(7), Self.pingFrame(8))
         let udp = "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,ct_nw_proto=17"
         // Without a zone a whole tuple is one of zone 0.
-        #expect(try sw("ct/flush", "\(udp),ct_tp_src=1000,ct_tp_dst=53") == "flushed 0 connections\n")
-        #expect(try sw("ct/flush", "zone=1", "\(udp),ct_tp_src=1000,ct_tp_dst=53") == "flushed 1 connections\n")
+        #expect(try sw("ct/flush", "\(udp),ct_tp_src=1000,ct_tp_dst=53") == "connections flushed: 0\n")
+        #expect(try sw("ct/flush", "zone=1", "\(udp),ct_tp_src=1000,ct_tp_dst=53") == "connections flushed: 1\n")
         // The tuple of the replies names a connection as well.
         let back = "ct_nw_src=10.0.0.2,ct_nw_dst=10.0.0.1,ct_nw_proto=17,ct_tp_src=53,ct_tp_dst=1001"
-        #expect(try sw("dpctl/flush-conntrack", "zone=1", back) == "flushed 1 connections\n")
-        #expect(try sw("ct/flush", "zone=1", "", back) == "flushed 0 connections\n")
+        #expect(try sw("dpctl/flush-conntrack", "zone=1", back) == "connections flushed: 1\n")
+        #expect(try sw("ct/flush", "zone=1", "", back) == "connections flushed: 0\n")
         // What is not said may be anything, in any zone.
         #expect(sw.json("ct/flush", "ct_nw_proto=17,ct_tp_src=1005") == ["flushed": 2])
         let ping = "ct_nw_proto=1,icmp_id=7,icmp_type=8,icmp_code=0"
         #expect(
-            try sw("ct/flush", "zone=1", "\(ping),ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2") == "flushed 1 connections\n")
-        #expect(try sw("ct/flush", "ct_nw_proto=1,icmp_type=8") == "flushed 1 connections\n")
+            try sw("ct/flush", "zone=1", "\(ping),ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2") == "connections flushed: 1\n")
+        #expect(try sw("ct/flush", "ct_nw_proto=1,icmp_type=8") == "connections flushed: 1\n")
         #expect(try sw("dpctl/ct-get-nconns") == "106\n")
-        #expect(try sw("ct/flush", "zone=3") == "flushed 9 connections\n")
-        #expect(try sw("ct/flush") == "flushed 97 connections\n")
+        #expect(try sw("ct/flush", "zone=3") == "connections flushed: 9\n")
+        #expect(try sw("ct/flush") == "connections flushed: 97\n")
         #expect(try sw("ct/dump").isEmpty)
         #expect(try sw("ct/stats").contains("flushed 112"))
     }
@@ -106,7 +106,7 @@ import Testing
         try sw("inject", "p1", Self.hex(frame))
         let tuple = "ct_ipv6_src=2001:db8::1,ct_ipv6_dst=2001:db8::2,ct_nw_proto=17,ct_tp_src=5,ct_tp_dst=6"
         #expect(try sw("ct/dump", tuple).hasPrefix("udp,orig=(src=2001:db8::1,dst=2001:db8::2,sport=5,dport=6)"))
-        #expect(try sw("ct/flush", tuple) == "flushed 1 connections\n")
+        #expect(try sw("ct/flush", tuple) == "connections flushed: 1\n")
     }
 
     static let wrong: [([String], String)] = [
@@ -172,6 +172,6 @@ import Testing
         #expect(response.steps != nil)
         let lines = try sw("ct/dump").split(separator: "\n")
         #expect(lines.count == 3000 && Set(lines).count == 3000)
-        #expect(try sw("ct/flush", "ct_nw_proto=17,ct_tp_dst=53") == "flushed 3000 connections\n")
+        #expect(try sw("ct/flush", "ct_nw_proto=17,ct_tp_dst=53") == "connections flushed: 3000\n")
     }
 }

@@ -167,8 +167,10 @@ public enum CommandCatalogue {
             "limits of zones, with counts; set them; remove them"),
         CommandSpec(
             "ct/timeouts", .conntrack, "[zone=N] [KEY=SECONDS...] | del [zone=N]", 0...any,
-            "timeouts, under the names of CT_Timeout_Policy; set them; back to the default"),
-        CommandSpec("ct/set", .conntrack, "[KEY=VALUE...]", 0...any, "settings of connection tracking; change them"),
+            "timeouts, under the names of CT_Timeout_Policy; set them; back to the default", keys: TimeoutSettings.keys),
+        CommandSpec(
+            "ct/set", .conntrack, "[KEY=VALUE...]", 0...any, "settings of connection tracking; change them",
+            keys: TrackingSettings.keys),
     ]
 
     private static let connectionNames: [CommandSpec] = [

@@ -93,7 +93,7 @@ extension SwitchCommands {
         let isJSON = invocation.wantsJSON
         let tracker = device.tracker
         func done(_ count: Int) -> AnswerSteps.Piece {
-            isJSON ? .whole(["flushed": JSONValue(count)]) : .text("flushed \(count) connections\n")
+            isJSON ? .whole(["flushed": JSONValue(count)]) : .text("connections flushed: \(count)\n")
         }
         if let tuple = filter.tuple {
             let count = tracker.flush(tuple, now: now) ? 1 : 0

@@ -18,8 +18,20 @@ public struct TrackingSettings: Equatable, Sendable {
 
 extension TrackingSettings: Configurable {
     static let keys = [
-        "maxconns", "tcp-seq-check", "tcp-be-liberal", "tcp-loose", "early-drop-age", "ipf-v4", "ipf-v6",
-        "min-frag-v4", "min-frag-v6", "max-nfrags", "frags-per-datagram", "frag-timeout",
+        SettingKey("maxconns", "N", "3000000", "connections at the most"),
+        SettingKey("tcp-seq-check", "on|off", "on", "whether TCP packets outside the window are `inv`"),
+        SettingKey("tcp-be-liberal", "on|off", "off", "whether only a RST outside the window is `inv`"),
+        SettingKey("tcp-loose", "on|off", "on", "whether a connection may be picked up in its middle"),
+        SettingKey(
+            "early-drop-age", "MS|never", "1000",
+            "age from which an unanswered or closing connection makes room at a limit"),
+        SettingKey("ipf-v4", "on|off", "on", "whether IPv4 fragments are put together for tracking"),
+        SettingKey("ipf-v6", "on|off", "on", "the same for IPv6"),
+        SettingKey("min-frag-v4", "BYTES", "1200", "a shorter fragment that is not the last is `inv`"),
+        SettingKey("min-frag-v6", "BYTES", "1280", "the same for IPv6"),
+        SettingKey("max-nfrags", "N", "1000", "fragments that wait at a time"),
+        SettingKey("frags-per-datagram", "N", "256", "fragments of one datagram"),
+        SettingKey("frag-timeout", "SECONDS", "30", "how long fragments wait for their datagram"),
     ]
 
     /// More than anybody has asked of a switch: address space for as many is reserved at start.
