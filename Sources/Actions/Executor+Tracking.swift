@@ -65,6 +65,7 @@ extension Run {
     }
 
     /// Runs the rest of the program on each fragment of the datagram. Those that had waited count as frames of their own.
+    @inline(never)
     mutating func goOn(at start: Int, _ end: Int, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches) {
         guard let datagram = services?.pointee.datagram else { return }
         // Another `track` of the program puts them together again, and uses the datagram's memory for that.

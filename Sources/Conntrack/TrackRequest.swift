@@ -28,7 +28,7 @@ public struct TrackRequest: Sendable {
     public var label: UInt128 = 0
     public var labelMask: UInt128 = 0
 
-    public init() {}
+    @inlinable @inline(__always) public init() {}
 }
 
 public enum NATKind: UInt8, Sendable { case none, source, destination }

@@ -84,8 +84,8 @@ public final class Switch {
                     cache: options.cache, tracker: tracker, reassembler: reassembler,
                     burstSize: options.burst))
         }
-        model.whenPortsGo = { [unowned self] ports in
-            onEveryWorker { worker in worker.counters.drops.retire(ports) }
+        model.whenPortsGo = { [weak self] ports in
+            self?.onEveryWorker { worker in worker.counters.drops.retire(ports) }
         }
     }
 

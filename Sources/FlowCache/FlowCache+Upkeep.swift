@@ -82,6 +82,8 @@ extension FlowCache {
             let number = probes[rank].number
             if tuples[Int(number)].shrink({ flow, slot in records[Int(flow)].slot = slot }) {
                 probes[rank] = TupleProbe(tuples[Int(number)], number: number)
+                // One at a time: packets wait meanwhile.
+                break
             }
         }
         var order = UnsafeMutableBufferPointer(start: probes, count: live)

@@ -87,7 +87,8 @@ extension Translator {
 
     private static func heading(_ id: UInt32) -> String {
         let line = String(repeating: "=", count: 79)
-        return "\(line)\nrecirc(0x\(String(id, radix: 16))) - resume conntrack with default ct_state=new|trk\n\(line)\n\n"
+        let name = "recirc(0x\(String(id, radix: 16)))"
+        return "\(line)\n\(name) - resume conntrack with default ct_state=new|trk\n\(line)\n\n"
     }
 
     private static func indented(_ text: String) -> String {

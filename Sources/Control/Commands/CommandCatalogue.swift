@@ -179,7 +179,8 @@ public enum CommandCatalogue {
         CommandSpec(
             "dpctl/flush-conntrack", .openVSwitch, "[DP] [zone=N] [TUPLE [REPLY-TUPLE]]", 0...4, "as ct/flush"),
         CommandSpec(
-            "dpctl/ct-stats-show", .openVSwitch, "[-m] [DP] [zone=N] [verbose]", 0...3, "connections by protocol and state",
+            "dpctl/ct-stats-show", .openVSwitch, "[-m] [DP] [zone=N] [verbose]", 0...3,
+            "connections by protocol and state",
             options: ["-m", "--more"]),
         CommandSpec("dpctl/ct-get-nconns", .openVSwitch, "[DP]", 0...1, "number of connections"),
         CommandSpec("dpctl/ct-get-maxconns", .openVSwitch, "[DP]", 0...1, "as ct/set maxconns"),

@@ -59,7 +59,8 @@ extension SwitchCommands {
                 [
                     "received": JSONValue(balance.received), "injected": JSONValue(balance.injected),
                     "copies": JSONValue(balance.copies), "sent": JSONValue(balance.sent),
-                    "dropped": JSONValue(balance.dropped), "held": JSONValue(balance.held), "drops": JSONValue(drops: inside),
+                    "dropped": JSONValue(balance.dropped),
+                    "held": JSONValue(balance.held), "drops": JSONValue(drops: inside),
                     "buffers": JSONValue(UInt64(buffers)),
                     "ports": .array(
                         ports.map {

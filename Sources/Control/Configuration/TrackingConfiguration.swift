@@ -44,7 +44,8 @@ public struct TimeoutSettings: Equatable, Sendable {
 extension TimeoutSettings: Configurable {
     static let keys = TimeoutName.allCases.map { name in
         SettingKey(
-            Setting.normalize(name.name), "SECONDS", String(TimeoutPolicy()[name]), "timeout of a connection in that state")
+            Setting.normalize(name.name), "SECONDS", String(TimeoutPolicy()[name]),
+            "timeout of a connection in that state")
     }
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {
