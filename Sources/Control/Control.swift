@@ -17,8 +17,8 @@
 /// Threads: the event loop owns connections and never runs commands; the control thread owns the switch's
 /// configuration and never waits for a client; the main thread of `weftd` waits for signals.
 ///
-/// Costs: a few system calls and two thread wake-ups a request; docs/control.md has the figure. Workers take part, between two bursts, in commands about packets (`inject`) and in those
-/// that show their counters or caches.
+/// Costs: a few system calls and two thread wake-ups a request; docs/control.md has the figure. Workers take part,
+/// between two bursts, in commands about packets (`inject`) and in those that show their counters or caches.
 public enum Control {
     /// Version of the switch, as `version`, `--version` and the metrics show it.
     public static let version = "0.1.0"

@@ -4,9 +4,9 @@
 /// A sleeping worker is woken by the first frame on any port with a descriptor (packet sockets, TAP), and by the clock for
 /// the next frame of a capture file that is played at a rate; the limit is there for upkeep.
 struct IdlePolicy {
-    /// Nanoseconds without work before the first sleep. `set idle-spin=`.
+    /// Nanoseconds without work before the first sleep.
     var spin: UInt64 = 20_000
-    /// Nanoseconds of the longest sleep. `set idle-sleep=`.
+    /// Nanoseconds of the longest sleep.
     var maximumSleep: UInt64 = 50_000_000
     /// Nanoseconds of the first sleep, and of every one where nothing can end it early.
     static var shortSleep: UInt64 { 1_000_000 }

@@ -12,8 +12,8 @@ import Memory
 ///     word 1-5   masked core words of the key
 ///     word 6-    masked further words, one for each that the mask has
 ///
-/// padded to whole cache lines. Tables grow by doubling on the slow path and shrink when megaflows have gone; the number of megaflows in all tuples together
-/// is bounded by configuration.
+/// padded to whole cache lines. Tables grow by doubling on the slow path and shrink when megaflows have gone; the number of
+/// megaflows in all tuples together is bounded by configuration.
 @usableFromInline
 struct Tuple {
     @usableFromInline var core: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)

@@ -54,6 +54,8 @@ extension StationTable {
 
     /// Forgets the stations that were silent for longer than the aging time. Ages count in whole seconds, as in Open vSwitch.
     public func expire(now: UInt64) {
+        // Most of the time most bridges have nothing to forget, and looking at every record to find that out takes long.
+        guard storage.withLock({ $0.statistics.entries > $0.statistics.staticEntries }) else { return }
         var expired: UInt64 = 0
         removeAll { candidate in
             guard !candidate.isStatic, now / 1000 >= candidate.used / 1000 + UInt64(candidate.agingTime) else {

@@ -6,21 +6,20 @@ import Synchronization
 ///
 /// Workers learn and look up on their slow path; the upkeep thread ages; the control thread lists, flushes and sets static
 /// entries. All changes happen under one lock, held for a few dozen instructions, or for a step of `removalsPerStep` where the
-/// whole table is gone through: a microsecond or two. A lookup takes no lock: it
-/// reads between two looks at a sequence number that each change makes odd and even again, and falls back to the lock
-/// when changes keep coming.
+/// whole table is gone through: a microsecond or two. A lookup takes no lock: it reads between two looks at a sequence number
+/// that each change makes odd and even again, and falls back to the lock when changes keep coming.
 ///
 /// Memory is fixed: a slab of `maximumEntries` records, 64 bytes each, and one chain head for each. After a resize the old
-/// slab is freed as soon as no worker can be walking it (`reclaim`). A full table
-/// gives up the entry that was unused for longest on the port that has most, as Open vSwitch does, so that one port that
-/// invents addresses only pushes out its own.
+/// slab is freed as soon as no worker can be walking it (`reclaim`). A full table gives up the entry that was unused for
+/// longest on the port that has most, as Open vSwitch does, so that one port that invents addresses only pushes out its own.
 ///
 /// Every change of where frames for a station go is told to the `ChangeLog`, so cached answers notice. Use alone (`touch`)
 /// is not: it is one relaxed store, made from the statistics of a cached flow.
 ///
 /// Differences from Open vSwitch: a station that changes ports more than `moveLimit` times in one second (100 unless set,
-/// 0 for no limit, which is what the control side sets where time stands still) stays where it is for the rest of that second, and its frames are dropped as `macMoveTooOften`. The
-/// least recently used entry of a port is looked for among 16 candidates.
+/// 0 for no limit, which is what the control side sets where time stands still) stays where it is for the rest of that
+/// second, and its frames are dropped as `macMoveTooOften`. The least recently used entry of a port is looked for among 16
+/// candidates.
 ///
 /// Callers check what does not depend on the table: multicast sources, `flood_vlans`.
 public final class StationTable: @unchecked Sendable {

@@ -55,7 +55,9 @@ enum FileText {
             throw FileError(path, status.st_mode & S_IFMT == S_IFDIR ? "is a directory" : "is not a regular file")
         }
         let beside = target + ".\(getpid()).new"
-        let descriptor = weft_open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        // In a directory that others write to, the name may be taken by a pipe that nobody reads, or a file of theirs.
+        unlink(beside)
+        let descriptor = weft_open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw FileError(path, errno: weft_errno()) }
         var failure = isThere && fchmod(descriptor, status.st_mode & 0o7777) != 0 ? weft_errno() : 0
         var written = 0

@@ -28,7 +28,7 @@ extension ConfiguredSwitch {
                 throw .refused(
                     "port \(port.name) exists already on bridge \(model.state.bridges[other.bridge]?.name ?? "")")
             }
-            if let name = port.device { try checkFree(name, except: port.name) }
+            if let name = port.device { try checkFree(name) }
             let ready = options
             device = try refusing { () throws(PortError) in
                 try Port.open(name: port.name, options: ready, log: log)
@@ -84,6 +84,7 @@ extension ConfiguredSwitch {
         var wanted = configuration
         wanted.number = configuration.number ?? old.number
         if wanted.needsReopening(from: old) {
+            if let name = wanted.device { try checkFree(name, except: port.name) }
             let bridge = bridges[place.bridge].name
             let mirrors = bridges[place.bridge].mirrors
             try deletePort(port)

@@ -10,8 +10,8 @@ package enum VirtioHeader {
     private static var dataValid: UInt8 { UInt8(VIRTIO_NET_HDR_F_DATA_VALID) }
 
     /// Reads the header at `header` into the packet, whose bytes and length stand there already. What it says is not
-    /// believed further than the frame goes: a checksum that would lie outside is nobody's to complete. `shift` bytes (a restored VLAN tag) were put before the place where
-    /// its offsets count from.
+    /// believed further than the frame goes: a checksum that would lie outside is nobody's to complete. `shift` bytes (a
+    /// restored VLAN tag) were put before the place where its offsets count from.
     @inline(__always) package static func read(_ header: UnsafeRawPointer, into packet: Packet, shift: UInt16) {
         let flags = header.load(as: UInt8.self)
         let type = header.load(fromByteOffset: 1, as: UInt8.self)
