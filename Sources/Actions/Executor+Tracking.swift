@@ -63,22 +63,26 @@ extension Run {
         packet.pointee.tracking = InlineArray(repeating: 0)
         packet.pointee.tracking[0] = TrackState.invalid << UInt64(Slot.ctState.shift)
     }
+}
 
-    /// Runs the rest of the program on each fragment of the datagram. Those that had waited count as frames of their own.
+extension Executor {
+    /// Runs the rest of a program on each fragment of a datagram that is whole. Those that had waited count as frames of their own.
     @inline(never)
-    mutating func goOn(at start: Int, _ end: Int, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches) {
-        guard let datagram = services?.pointee.datagram else { return }
+    static func finish(
+        _ run: inout Run, at start: Int, _ end: Int, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches
+    ) {
+        guard let datagram = run.services?.pointee.datagram else { return }
         // Another `track` of the program puts them together again, and uses the datagram's memory for that.
         let fragments = datagram._withUnsafeGuaranteedRef {
             Array(UnsafeBufferPointer(start: $0.fragments, count: $0.count))
         }
         for fragment in fragments.dropLast() {
-            var run = Run(words: words, services: services, drops: drops)
-            run.body(start, end, fragment, &pool, outputs)
-            run.countDrop()
-            let outcome = Executor.Outcome(sent: run.sent, lost: run.lost, held: run.held)
-            surplus &+= outcome.ends &- 1 &+ run.surplus
+            var other = Run(words: run.words, services: run.services, drops: run.drops)
+            other.body(start, end, fragment, &pool, outputs)
+            other.countDrop()
+            let outcome = Outcome(sent: other.sent, lost: other.lost, held: other.held)
+            run.surplus &+= outcome.ends &- 1 &+ other.surplus
         }
-        if let last = fragments.last { body(start, end, last, &pool, outputs) }
+        if let last = fragments.last { run.body(start, end, last, &pool, outputs) }
     }
 }

@@ -150,7 +150,7 @@ struct Run {
                 case .goesOn: break
                 case .ends: return
                 case .isWhole:
-                    goOn(at: next, end, &pool, outputs)
+                    Executor.finish(&self, at: next, end, &pool, outputs)
                     return
                 }
             case .trackClear:
