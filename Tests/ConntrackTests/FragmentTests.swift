@@ -224,7 +224,9 @@ import Testing
 
     @Test func expiry() {
         var forge = FragmentForge(seed: 55)
-        let bench = FragmentBench()
+        var limits = FragmentLimits()
+        limits.timeout = 15_000
+        let bench = FragmentBench(limits: limits)
         for i in 0..<10 as Range<UInt64> {
             let datagram = forge.datagram(isIPv6: i % 2 == 0, bytes: 4000)
             bench.submit(FragmentForge.fragment(datagram, 0..<1400), now: i * 1000)
@@ -291,7 +293,7 @@ import Testing
             bench.expire(now: now)
             bench.submit(frame, now: now)
         }
-        bench.expire(now: now + 20000)
+        bench.expire(now: now + 40000)
         #expect(bench.reassembler.held == 0)
         #expect(bench.reassembler.statistics.datagrams > 300)
         #expect(bench.dropped[.fragmentExpired, default: 0] > 0)

@@ -108,6 +108,7 @@ import Testing
                 udp-first: 5
             - zone: 9
               limit: 0
+        bridges: []
 
         """
 
@@ -184,7 +185,7 @@ import Testing
         #expect(try sw("ct/stats").contains("fragments: held 1, accepted 1, "))
         #expect(try sw("metrics").contains("weft_fragments_held 1\n"))
         #expect(sw.device.balance.isEven)
-        try sw("time/warp", "16000")
+        try sw("time/warp", "31000")
         #expect(try sw("drops").hasPrefix("received 0, injected 1, copies 0, sent 0, dropped 1, held 0\n"))
         #expect(sw.device.balance.isEven)
     }

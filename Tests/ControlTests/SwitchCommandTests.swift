@@ -288,7 +288,7 @@ final class CommandedSwitch {
         #expect(dropping.map { [$0["bridge"], $0["name"]] } == [["br0", "p3"]])
         #expect(
             try sw("drops") == """
-                received 0, injected 6, copies 0, sent 5, dropped 1
+                received 0, injected 6, copies 0, sent 5, dropped 1, held 0
                   table_miss: 1
                 bridge br0 port p3:
                   table_miss: 1
