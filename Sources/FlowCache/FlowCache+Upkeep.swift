@@ -80,8 +80,9 @@ extension FlowCache {
         let records = records
         for rank in 0..<live {
             let number = probes[rank].number
-            if tuples[Int(number)].shrink({ flow, slot in records[Int(flow)].slot = slot }) {
-                probes[rank] = TupleProbe(tuples[Int(number)], number: number)
+            let tuple = tuples + Int(number)
+            if tuple.pointee.shrink({ flow, slot in records[Int(flow)].slot = slot }) {
+                probes[rank] = TupleProbe(tuple.pointee, number: number)
                 // One at a time: packets wait meanwhile.
                 break
             }

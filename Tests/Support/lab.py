@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import time
 
@@ -65,7 +66,8 @@ class Lab:
     def spawn(self, name, command, **options):
         options.setdefault('stdout', subprocess.DEVNULL)
         options.setdefault('stderr', subprocess.DEVNULL)
-        process = subprocess.Popen(self.inside(name, command), stdin=subprocess.DEVNULL, **options)
+        process = subprocess.Popen(self.inside(name, command), stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        process.ending = signal.SIGTERM
         self.processes.append(process)
         return process
 
@@ -120,16 +122,19 @@ class Lab:
         """60-byte frames from a memory-mapped packet socket, as fast as one core sends them. Without an end in time, the process."""
         command = f'trafgen -o {device} -P 1 -q {shlex.quote(frame)}'
         if seconds is None:
-            return self.spawn(client, command)
+            process = self.spawn(client, command)
+            process.ending = signal.SIGINT  # at another its child goes on sending
+            return process
         return self.spawn(client, f'timeout -s INT {seconds} {command}').wait(seconds + 30)
 
     def end(self, process):
+        """Ends it and the children that it has made."""
         if process.poll() is None:
-            process.terminate()
+            os.killpg(process.pid, process.ending)
             try:
                 process.wait(30)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         if process in self.processes:
             self.processes.remove(process)
