@@ -40,7 +40,7 @@ public final class ControlClient {
         while address.withPointer({ connect(descriptor, $0, $1) }) != 0 {
             let error = weft_errno()
             if error == EINTR { continue }
-            close(descriptor)
+            // All of self is there: `deinit` closes the socket.
             throw .noAnswer("no switch answers at \(path): \(String(cString: strerror(error)))")
         }
     }
