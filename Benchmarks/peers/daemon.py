@@ -98,7 +98,7 @@ class Daemon:
 
     def slowest(self):
         """Microseconds at the 99.9th percentile since the last pmd/clear."""
-        return float(re.search(r'p99\.9 (\d+) ns', self('pmd/stats')).group(1)) / 1000
+        return float(re.search(r'p99\.9 ([\d.]+) ns', self('pmd/stats')).group(1)) / 1000
 
 
 def conntrack_rules():

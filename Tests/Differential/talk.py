@@ -152,6 +152,8 @@ class Talk:
             self.begin()  # the same ports once more
             return self.tcp()
         side, flags = self.script.pop(0)
+        if side == 1 and self.arrived[1] is None and r.random() < 0.9:
+            side = 0  # nobody answers what did not arrive
         if r.random() < 0.05:  # lost before it came here
             self.advance(side, flags, 0)
         return self.segment(side, flags)
@@ -159,6 +161,8 @@ class Talk:
     def stray(self):
         """What a script does not have."""
         r, side, kind = self.random, self.random.randrange(2), self.random.randrange(11)
+        if self.arrived[1] is None:
+            side = 0
         ahead = lambda *choices: self.next[side] + r.choice(choices) & MASK
         if kind == 0:  # outside the window, or at its edges
             return self.segment(side, r.choice((ACK, ACK | PSH)), ahead(-70_000, -1, 1, 65_535, 66_000, 200_000, 1 << 30, 1 << 31), keep=True)

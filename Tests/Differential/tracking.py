@@ -127,7 +127,7 @@ class TrackingRules:
         fields = [version, self.state()]
         host = r.choice(list(self.hosts.all.values()))
         extra = [f'ct_zone={r.choice(self.zones)}', f'ct_mark={r.getrandbits(4):#x}/{r.choice((1, 3, 8)):#x}', f'ct_label=0/{1 << r.randrange(128):#x}',
-                 f'in_port={r.randrange(1, 5)}', f'ct_nw_proto={r.choice((6, 17, 1, 58))}']
+                 f'in_port={r.randrange(1, 5)}']
         if version in ('ip', 'tcp', 'udp', 'icmp'):
             extra += [f'ct_nw_src={host.addresses[4]}', f'ct_nw_dst={host.addresses[4]}/16', f'nw_dst={self.hosts.outside[4]}']
         else:
@@ -137,8 +137,8 @@ class TrackingRules:
         for field in r.sample(extra, r.choice((0, 1, 1, 2))):
             if not any(f.split('=')[0] == field.split('=')[0] for f in fields):
                 fields.append(field)
-        if any(f.startswith('ct_') and not f.startswith(('ct_zone', 'ct_mark', 'ct_label', 'ct_state')) for f in fields) and '+trk' not in fields[1]:
-            fields[1] += '+trk'
+        if any(f.startswith(('ct_nw', 'ct_ipv6', 'ct_tp')) for f in fields) and self.chance(0.95):
+            fields[1] = r.choice(('ct_state=+trk-inv', 'ct_state=+est+trk', 'ct_state=+new+trk', 'ct_state=+rpl+trk'))
         return self.rule(DECIDE, r.randrange(11, 50), ','.join(fields), self.stray_actions())
 
     def stray_actions(self):
