@@ -46,6 +46,8 @@ class Seen:
         else:
             self.source, self.destination = address(frame[at + 8:at + 24]), address(frame[at + 24:at + 40])
             self.protocol, at = frame[at + 6], at + 40
+            if self.protocol == 60:
+                self.protocol, at = frame[at], at + (frame[at + 1] + 1) * 8
         self.l4 = frame[at:]
         self.ports = struct.unpack_from('!HH', frame, at) if len(frame) >= at + 4 else (0, 0)
 
@@ -96,7 +98,7 @@ class Talk:
 
     def saw(self, side, frame):
         """A frame of this conversation came out where a side is."""
-        if frame[12:14] in (b'\x08\x00', b'\x86\xdd') and len(frame) > 54:
+        if frame[12:14] in (b'\x08\x00', b'\x86\xdd') and len(frame) >= (38 if frame[12] == 8 else 70):
             self.arrived[side] = Seen(frame, self.address)
 
     def frame(self):
