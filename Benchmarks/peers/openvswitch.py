@@ -10,7 +10,7 @@ file of ovs-ofctl commands, one a line. --smc switches the signature cache on, -
 the cost of upcalls while the caches fill, which slows everything else down. --once reads the file with libpcap as it goes, to
 its end, instead of repeating it from memory: for millions of different frames.
 
-Needs root and Debian's openvswitch-switch-dpdk, librte-net-null23 and librte-net-pcap23 (scripts/setup --peers). Works in
+Needs root and Debian's openvswitch-switch-dpdk, librte-net-null23, librte-net-pcap23 and librte-mempool-ring23 (scripts/setup --peers). Works in
 a network namespace and a directory of its own, touches no network card, and gives back the hugepages it asked for.
 """
 import argparse

@@ -36,7 +36,7 @@ class Seen:
 
     def __init__(self, frame, address):
         at = 14
-        self.version = frame[at] >> 4
+        self.version = 4 if frame[12] == 8 else 6
         self.packet = frame[at:]
         if self.version == 4:
             length = struct.unpack_from('!H', frame, at + 2)[0]
@@ -98,8 +98,11 @@ class Talk:
 
     def saw(self, side, frame):
         """A frame of this conversation came out where a side is."""
-        if frame[12:14] in (b'\x08\x00', b'\x86\xdd') and len(frame) >= (38 if frame[12] == 8 else 70):
-            self.arrived[side] = Seen(frame, self.address)
+        if frame[12:14] in (b'\x08\x00', b'\x86\xdd'):
+            try:
+                self.arrived[side] = Seen(frame, self.address)
+            except (ValueError, IndexError, struct.error):
+                pass  # cut short
 
     def frame(self):
         """The side that sends, and what."""
