@@ -68,7 +68,7 @@ let package = Package(
         module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
         module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
         module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions"]),
-        module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline"]),
+        module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",

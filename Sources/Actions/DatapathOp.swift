@@ -66,4 +66,6 @@ public enum DatapathOp: UInt8, Sendable {
     case trackClear
     /// imm: id of a frozen state. Sends a copy back to the flow tables, where that state left off.
     case recirculate
+    /// imm: number of a guard; flags 1: reply direction. Only in programs of sessions: translates as the guarded connection says.
+    case translate
 }

@@ -155,6 +155,8 @@ struct Run {
                 }
             case .trackClear:
                 ConnectionTracker.clear(packet)
+            case .translate:
+                translate(packet, immediate, isReply: head &>> 48 & 1 != 0)
             case .recirculate:
                 if next >= end {
                     recirculate(packet, immediate, &pool)

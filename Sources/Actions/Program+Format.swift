@@ -60,6 +60,7 @@ public struct ProgramFormatter {
         case .track: text += tracking(immediate, step.operands)
         case .trackClear: text += "ct_clear"
         case .recirculate: text += "recirc(\(Digits.hex(immediate)))"
+        case .translate: text += "ct_nat"
         case .clone:
             let after = min(end, step.next + Int(immediate))
             text += "clone("
@@ -275,7 +276,7 @@ extension DatapathOp {
         case .setNDExtensions: 2
         case .pushMPLS, .setMPLS, .setPorts, .setICMP, .setMark, .checkLength: 1
         case .track: 10
-        case .trackClear, .recirculate: 0
+        case .trackClear, .recirculate, .translate: 0
         case .output, .drop, .pushVLAN, .popVLAN, .popMPLS, .truncate, .clone, .setQueue, .hash, .controller: 0
         }
     }

@@ -60,6 +60,16 @@ extension ProgramStep {
         next = index + 1 + Int(UInt16(truncatingIfNeeded: words[index] >> 32))
     }
 
+    /// Whether a program has a `track` op, in whatever body.
+    public static func tracks(_ words: UnsafePointer<UInt64>, count: Int) -> Bool {
+        var index = 0
+        while let step = ProgramStep(words, count: count, at: index) {
+            if step.op == .track { return true }
+            index = step.next
+        }
+        return false
+    }
+
     /// Calls `body` with each state that a program sends frames back to, bodies of other ops included.
     public static func forEachRecirculation(_ words: UnsafePointer<UInt64>, count: Int, _ body: (UInt32) -> Void) {
         var index = 0

@@ -11,8 +11,8 @@ public struct RecirculationQueue: ~Copyable {
 
     private let packets: UnsafeMutablePointer<Packet>
     private let ids: UnsafeMutablePointer<UInt32>
-    private var head = 0
-    private var tail = 0
+    @usableFromInline var head = 0
+    @usableFromInline var tail = 0
 
     public init() {
         packets = .allocate(capacity: Self.capacity)
@@ -24,7 +24,7 @@ public struct RecirculationQueue: ~Copyable {
         ids.deallocate()
     }
 
-    public var isEmpty: Bool { head == tail }
+    @inlinable public var isEmpty: Bool { head == tail }
 
     /// False, and the frame still the caller's, if there is no room.
     public mutating func append(_ packet: Packet, _ id: UInt32) -> Bool {
@@ -62,6 +62,10 @@ public struct ExecutionServices: ~Copyable {
     /// Milliseconds of the switch's clock.
     public var now: UInt64 = 0
     public var worker = 0
+    /// Records of packets on their way.
+    public var traces = PacketTraces(capacity: 512)
+    /// Guards of the session whose program runs; `translate` ops name them by number.
+    public var guards: UnsafePointer<UInt64>?
     /// Nothing is sent or goes back: a frame of `trace`, which connection tracking sees like any other.
     public var isRehearsal = false
 
