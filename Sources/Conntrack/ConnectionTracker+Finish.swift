@@ -50,7 +50,8 @@ extension ConnectionTracker {
         guard markMask != 0 || labelMask != 0, !connection.traits.pointee.contains(.related) else { return }
         let mark = request.pointee.mark & markMask | connection.mark.pointee & ~markMask
         let label = request.pointee.label & labelMask
-        let high = UInt64(truncatingIfNeeded: label &>> 64)
+        let high =
+            UInt64(truncatingIfNeeded: label &>> 64)
             | connection.label[0] & ~UInt64(truncatingIfNeeded: labelMask &>> 64)
         let low = UInt64(truncatingIfNeeded: label) | connection.label[1] & ~UInt64(truncatingIfNeeded: labelMask)
         guard (mark, high, low) != (connection.mark.pointee, connection.label[0], connection.label[1]) else { return }

@@ -132,7 +132,8 @@ extension ConnectionTracker {
         let counters = counters(worker)
         weft_count(counters + TrackCounter.resumed.rawValue, packets)
         let counter: TrackCounter =
-            track.traits.contains(.again) ? .repeated
+            track.traits.contains(.again)
+            ? .repeated
             : UInt64(track.state) & TrackState.established != 0 ? .established : .new
         weft_count(counters + counter.rawValue, packets)
     }

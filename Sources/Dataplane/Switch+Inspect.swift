@@ -22,6 +22,8 @@ public struct CacheSummary: Sendable, Equatable {
     public var sessionHits: UInt64 = 0
     public var sessionsRefused: UInt64 = 0
     public var sessionsMade: UInt64 = 0
+    /// Ways of packets of which no session could be made.
+    public var sessionsUnfit: UInt64 = 0
     public var sessionsEvicted: UInt64 = 0
     public var sessions: UInt64 = 0
     public var sessionPaths: UInt64 = 0
@@ -61,6 +63,7 @@ extension Switch {
             sum.sessionHits &+= counters[.sessionHits]
             sum.sessionsRefused &+= counters[.sessionsRefused]
             sum.sessionsMade &+= counters[.sessionsMade]
+            sum.sessionsUnfit &+= counters[.sessionsUnfit]
             sum.sessionsEvicted &+= counters[.sessionsEvicted]
             sum.sessions &+= counters[.sessions]
             sum.sessionPaths &+= counters[.sessionPaths]

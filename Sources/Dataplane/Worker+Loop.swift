@@ -102,6 +102,7 @@ extension Worker {
         counters.set(.sessionHits, sessions.statistics.hits)
         counters.set(.sessionsRefused, sessions.statistics.refused)
         counters.set(.sessionsMade, sessions.statistics.made)
+        counters.set(.sessionsUnfit, sessions.statistics.unfit)
         counters.set(.sessionsEvicted, sessions.statistics.evicted)
         counters.set(.sessions, UInt64(sessions.sessionCount))
         counters.set(.sessionPaths, UInt64(sessions.distinctPaths))

@@ -96,7 +96,8 @@ public final class Worker: @unchecked Sendable {
         returning = FlowCache(
             cache.returning, counters: model.counters, changes: model.changes, frozen: model.frozen)
         sessions = SessionCache(
-            cache, first: self.cache.megaflowRecords, returning: returning.megaflowRecords, changes: .passUnretained(model.changes),
+            cache, first: self.cache.megaflowRecords, returning: returning.megaflowRecords,
+            changes: .passUnretained(model.changes),
             tracker: .passUnretained(tracker), worker: number)
         services = .allocate(capacity: 1)
         services.initialize(to: ExecutionServices())

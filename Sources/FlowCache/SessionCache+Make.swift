@@ -71,13 +71,14 @@ extension SessionCache {
             let stage = t.pointee.stages[i]
             guard
                 i == 0
-                    ? first.addMask(of: stage, to: &masks, isFirst: true)
-                    : returning.addMask(of: stage, to: &masks, isFirst: false)
+                    ? first.addMask(of: stage, to: &masks)
+                    : returning.addMask(of: stage, to: &masks)
             else { return false }
             path.stages[i].flow = stage.flow
             path.stages[i].serial = stage.serial
             path.stages[i].growth = Int32(truncatingIfNeeded: Int(stage.length) - start)
-            path.stages[i].block = i == 0 ? first.records[Int(stage.flow)].block : returning.records[Int(stage.flow)].block
+            path.stages[i].block =
+                i == 0 ? first.records[Int(stage.flow)].block : returning.records[Int(stage.flow)].block
             // Tags that are put on or taken off move what later lookups read.
             if let block = path.stages[i].block, ActionBlock(block).movesHeaders { masks.makeExact() }
         }
@@ -111,7 +112,9 @@ extension SessionCache {
         var number = pathBuckets[Int(path.hash) & (Self.pathLimit - 1)]
         while number != 0 {
             let known = paths + Int(number)
-            if known.pointee.hash == path.hash, known.pointee.validity != 0, known.pointee.equals(path) { return number }
+            if known.pointee.hash == path.hash, known.pointee.validity != 0, known.pointee.equals(path) {
+                return number
+            }
             number = known.pointee.next
         }
         return nil
@@ -159,7 +162,9 @@ extension SessionCache {
             }
             if record(session)[0] == Self.addresses(key), record(session)[1] == key[4] {
                 variants += 1
-                if oldest == 0 || record(session)[2] & 0xffff_ffff < record(oldest)[2] & 0xffff_ffff { oldest = session }
+                if oldest == 0 || record(session)[2] & 0xffff_ffff < record(oldest)[2] & 0xffff_ffff {
+                    oldest = session
+                }
             }
             return false
         }
@@ -262,7 +267,7 @@ struct SessionMasks {
         readsFurtherWords = true
     }
 
-    mutating func add(_ word: Int, _ mask: UInt64, isFirst: Bool) {
+    mutating func add(_ word: Int, _ mask: UInt64) {
         switch word {
         case 0: word0 |= mask
         case 1: word1 |= mask
@@ -270,8 +275,9 @@ struct SessionMasks {
         case 3, 4, 6...9: break
         case 5: word5 |= mask
         case 10...16: readsFurtherWords = true
-        // Mark, number of the frozen state, what tracking found out: functions of key and guards, once a frame has come back.
-        case 17...27 where !isFirst: break
+        // Mark, number of the frozen state, what tracking found out: zero in frames as received, and functions of key and guards
+        // once they have come back.
+        case 17...27: break
         default: isUnfit = true
         }
     }
@@ -279,15 +285,15 @@ struct SessionMasks {
 
 extension FlowCache {
     /// False if the megaflow is another by now.
-    borrowing func addMask(of stage: PacketTrace.Stage, to masks: inout SessionMasks, isFirst: Bool) -> Bool {
+    borrowing func addMask(of stage: PacketTrace.Stage, to masks: inout SessionMasks) -> Bool {
         let record = records + Int(stage.flow)
         guard record.pointee.serial == stage.serial else { return false }
         let tuple = tuples + Int(record.pointee.tuple)
-        masks.add(0, tuple.pointee.core.0, isFirst: isFirst)
-        masks.add(1, tuple.pointee.core.1, isFirst: isFirst)
-        masks.add(2, tuple.pointee.core.2, isFirst: isFirst)
+        masks.add(0, tuple.pointee.core.0)
+        masks.add(1, tuple.pointee.core.1)
+        masks.add(2, tuple.pointee.core.2)
         for i in 0..<tuple.pointee.furtherCount {
-            masks.add(Int(tuple.pointee.further[2 * i]), tuple.pointee.further[2 * i + 1], isFirst: isFirst)
+            masks.add(Int(tuple.pointee.further[2 * i]), tuple.pointee.further[2 * i + 1])
         }
         return true
     }

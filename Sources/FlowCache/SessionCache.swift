@@ -134,7 +134,8 @@ public struct SessionCache: ~Copyable {
     ///   - first: of the cache that packets are looked up in as received. The caches stay alive as long as this one.
     ///   - worker: number by which `tracker` knows this thread.
     public init(
-        _ configuration: FlowCacheConfiguration, first: MegaflowRecords, returning: MegaflowRecords, changes: Unmanaged<ChangeLog>,
+        _ configuration: FlowCacheConfiguration, first: MegaflowRecords, returning: MegaflowRecords,
+        changes: Unmanaged<ChangeLog>,
         tracker: Unmanaged<ConnectionTracker>, worker: Int
     ) {
         limit = configuration.sessionLimit

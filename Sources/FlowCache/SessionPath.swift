@@ -88,7 +88,9 @@ struct SessionPath {
             isIPv6 == other.isIPv6
         else { return false }
         for i in 0..<Int(stageCount) {
-            guard stages[i].flow == other.stages[i].flow, stages[i].serial == other.stages[i].serial else { return false }
+            guard stages[i].flow == other.stages[i].flow, stages[i].serial == other.stages[i].serial else {
+                return false
+            }
             guard stages[i].growth == other.stages[i].growth else { return false }
         }
         for i in 0..<Int(trackCount) {

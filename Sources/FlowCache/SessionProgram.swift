@@ -48,7 +48,8 @@ enum SessionProgram {
             }
         }
         guard track == Int(path.trackCount), words.count < 0x7fff else { return false }
-        path.soleOutput = words.count == 1 && words[0] >> 56 == UInt64(DatapathOp.output.rawValue)
+        path.soleOutput =
+            words.count == 1 && words[0] >> 56 == UInt64(DatapathOp.output.rawValue)
             ? UInt32(truncatingIfNeeded: words[0]) : 0
         path.programCount = UInt32(words.count)
         let program = UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, words.count))
