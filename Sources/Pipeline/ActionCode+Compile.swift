@@ -139,8 +139,10 @@ extension ActionStep {
             step.op = .conntrackClear
             step.setClass = .conntrackClear
         case .meter, .nat, .sample: step.op = .unsupported
-        // `note` is for people. What `delete_field` deletes
-        // (tunnel options) is not kept.
+        case .deleteField(let field):
+            step.op = .deleteOption
+            step.target = FieldRun(field)
+        // `note` is for people.
         default: step.op = .nothing
         }
         return step
@@ -232,7 +234,7 @@ extension ActionStep {
             // The lower two bits are ECN, a field of its own.
             step.highMask &= ~0x300
             step.high &= ~0x300
-        case .plain, .metadata, .absent: break
+        case .plain, .metadata, .tunnelOption, .absent: break
         }
         return step
     }

@@ -53,6 +53,8 @@ struct ActionStep: Sendable {
         /// Bits of the outermost label stack entry.
         case assignLabel
         case assignInPort
+        /// Takes a tunnel option away.
+        case deleteOption
         case move, push, pop
         case pushVLAN, popVLAN, pushMPLS, popMPLS
         case decTTL, decMPLSTTL

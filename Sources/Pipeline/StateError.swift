@@ -23,6 +23,13 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
         // Meters.
         case meterExists = "OFPMMFC_METER_EXISTS"
         case unknownMeter = "OFPMMFC_UNKNOWN_METER"
+        // TLV maps of tunnels.
+        case alreadyMapped = "NXTTMFC_ALREADY_MAPPED"
+        case duplicateMapping = "NXTTMFC_DUP_ENTRY"
+        case badOptionLength = "NXTTMFC_BAD_OPT_LEN"
+        case badTunnelField = "NXTTMFC_BAD_FIELD_IDX"
+        case tlvMapFull = "NXTTMFC_TABLE_FULL"
+        case mappingInUse = "NXTTMFC_INVALID_TLV_DEL"
         // Everything else.
         case unknown
         case duplicate
@@ -40,7 +47,7 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        kind.rawValue.hasPrefix("OFP") ? "\(message) (\(kind.rawValue))" : message
+        kind.rawValue.hasPrefix("OFP") || kind.rawValue.hasPrefix("NXT") ? "\(message) (\(kind.rawValue))" : message
     }
 }
 

@@ -32,6 +32,7 @@ extension Translator {
         case .assignTCI: assignTCI(step)
         case .assignLabel: assignLabel(step)
         case .assignInPort: assignInPort(step)
+        case .deleteOption: deleteOption(step.pointee.target)
         case .move: move(step)
         case .push: push(step.pointee.source)
         case .pop: pop(step.pointee.target)

@@ -13,6 +13,17 @@ extension SwitchCommands {
             var context = FlowContext()
             let names = Set(bridge.ports.map(\.name) + [bridge.name])
             context.portNumber = { names.contains($0) ? PortNumber(1) : nil }
+            for (j, line) in bridge.tlvMap.enumerated() {
+                let requests: [TLVMapRequest]
+                do throws(FlowSyntaxError) { requests = try TLVMapParser().parse(line) } catch {
+                    throw .refused("\(path).tlv-map[\(j)]: column \(error.column): \(error.message)")
+                }
+                for request in requests {
+                    do throws(TLVMapError) { try context.tlvMap.add(request) } catch {
+                        throw .refused("\(path).tlv-map[\(j)]: \(error.message)")
+                    }
+                }
+            }
             for (j, line) in bridge.groups.enumerated() {
                 do throws(FlowSyntaxError) { _ = try GroupParser(context).parse(line, as: .addOrModify) } catch {
                     throw .refused("\(path).groups[\(j)]: column \(error.column): \(error.message)")
