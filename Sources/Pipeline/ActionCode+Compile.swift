@@ -54,6 +54,8 @@ extension ActionStep {
         case .controller(let parameters):
             step.op = .controller
             step.number = UInt32(parameters.reason.rawValue)
+            step.flag = parameters.meterID != nil
+            step.second = parameters.meterID ?? 0
             // Without particulars it is `output:CONTROLLER`.
             if parameters.isPlain { step.setClass = .output }
         case .enqueue(let port, let queue):
@@ -138,7 +140,8 @@ extension ActionStep {
         case .conntrackClear:
             step.op = .conntrackClear
             step.setClass = .conntrackClear
-        case .meter, .nat, .sample: step.op = .unsupported
+        case .meter(let id): step = numbered(.meter, id)
+        case .nat, .sample: step.op = .unsupported
         case .deleteField(let field):
             step.op = .deleteOption
             step.target = FieldRun(field)

@@ -61,8 +61,9 @@ struct ActionStep: Sendable {
         case setQueue, popQueue
         case multipath, checkLength, learn, finTimeout
         case conntrack, conntrackClear
+        case meter
         case nothing
-        /// Meters, sampling: what the flow-mod layer refuses.
+        /// Sampling: what the flow-mod layer refuses.
         case unsupported
     }
 

@@ -55,6 +55,13 @@ extension Sequence<Action> {
         return found
     }
 
+    /// Those that instructions name; `controller(meter_id=...)` does not hold on to its meter.
+    var meters: Set<UInt32> {
+        var found: Set<UInt32> = []
+        forEachFlattened { if case .meter(let id) = $0 { found.insert(id) } }
+        return found
+    }
+
     /// Whether `out_port=port` selects such a rule: outputs that name the port.
     func sends(to port: PortNumber) -> Bool {
         var found = false

@@ -23,6 +23,11 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
         // Meters.
         case meterExists = "OFPMMFC_METER_EXISTS"
         case unknownMeter = "OFPMMFC_UNKNOWN_METER"
+        case badMeterFlags = "OFPMMFC_BAD_FLAGS"
+        case badMeterRate = "OFPMMFC_BAD_RATE"
+        case badBand = "OFPMMFC_BAD_BAND"
+        case tooManyBands = "OFPMMFC_OUT_OF_BANDS"
+        case tooManyMeters = "OFPMMFC_OUT_OF_METERS"
         // TLV maps of tunnels.
         case alreadyMapped = "NXTTMFC_ALREADY_MAPPED"
         case duplicateMapping = "NXTTMFC_DUP_ENTRY"

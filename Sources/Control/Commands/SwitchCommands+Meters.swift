@@ -12,12 +12,16 @@ extension SwitchCommands {
         }
         registry.bind("mod-meter") { invocation throws(CommandError) in
             let meter = try Self.meter(invocation.arguments[1])
-            try refusing { () throws(StateError) in try self.model.modifyMeter(meter, of: invocation.arguments[0]) }
+            try refusing { () throws(StateError) in
+                try self.model.modifyMeter(meter, of: invocation.arguments[0], now: self.now)
+            }
             return .done
         }
         registry.bind("del-meters") { invocation throws(CommandError) in
             let id = try self.meterFilter(invocation)
-            try refusing { () throws(StateError) in try self.model.deleteMeters(id, of: invocation.arguments[0]) }
+            try refusing { () throws(StateError) in
+                try self.model.deleteMeters(id, of: invocation.arguments[0], now: self.now)
+            }
             return .done
         }
         registry.bind("dump-meters") { invocation throws(CommandError) in
