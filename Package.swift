@@ -90,7 +90,7 @@ let package = Package(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),
         tests("ShapingTests", ["Base", "Memory", "Shaping", "FrameSupport"]),
-        tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
+        tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Shaping", "Actions", "FrameSupport"]),
         tests(
             "ControlTests",
             ["Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),

@@ -114,7 +114,8 @@ extension SwitchModel {
         }
         if spec.id == .slowPath {
             throw StateError(
-                .badMeter, "nothing passes through meter=slowpath: the worker that receives a packet also translates it")
+                .badMeter, "nothing passes through meter=slowpath: the worker that receives a packet also translates it"
+            )
         }
         return number
     }

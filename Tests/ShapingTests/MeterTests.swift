@@ -9,7 +9,8 @@ import Testing
     }
 
     /// How many of `count` frames of one moment pass.
-    private func burst(_ table: MeterTable, _ number: UInt32, _ count: Int, bytes: UInt32 = 100, at now: UInt64) -> Int {
+    private func burst(_ table: MeterTable, _ number: UInt32, _ count: Int, bytes: UInt32 = 100, at now: UInt64) -> Int
+    {
         (0..<count).filter { _ in table.lookup.admits(number, bytes: bytes, now: now) }.count
     }
 
@@ -44,7 +45,8 @@ import Testing
     /// Each bucket pays for itself; of those that cannot, the one with the highest rate has the frame.
     @Test func theHighestExceededBandApplies() throws {
         let settings = MeterSettings(
-            countsPackets: true, bands: [.init(rate: 10, burst: 1), .init(rate: 30, burst: 3), .init(rate: 20, burst: 2)])
+            countsPackets: true,
+            bands: [.init(rate: 10, burst: 1), .init(rate: 30, burst: 3), .init(rate: 20, burst: 2)])
         let (table, meter) = try table(settings)
         #expect(burst(table, meter, 5, at: 0) == 1)
         #expect(table.statistics(meter).bands.map(\.packets) == [1, 2, 1])

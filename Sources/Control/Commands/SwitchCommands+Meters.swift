@@ -26,18 +26,23 @@ extension SwitchCommands {
         }
         registry.bind("dump-meters") { invocation throws(CommandError) in
             let id = try self.meterFilter(invocation)
-            return CommandResult(
-                lines: try refusing { () throws(StateError) in
-                    try self.model.dumpMeters(id, of: invocation.arguments[0])
-                })
+            return Self.listing(
+                try refusing { () throws(StateError) in try self.model.dumpMeters(id, of: invocation.arguments[0]) })
         }
         registry.bind("meter-stats") { invocation throws(CommandError) in
             let id = try self.meterFilter(invocation)
-            return CommandResult(
-                lines: try refusing { () throws(StateError) in
+            return Self.listing(
+                try refusing { () throws(StateError) in
                     try self.model.dumpMeterStatistics(id, of: invocation.arguments[0], now: self.now)
                 })
         }
+    }
+
+    /// As ovs-ofctl shows meters: a blank line between two, which take several lines each.
+    private static func listing(_ meters: [String]) -> CommandResult {
+        CommandResult(
+            text: { meters.isEmpty ? "" : meters.joined(separator: "\n\n") + "\n" },
+            json: { .array(meters.map(JSONValue.string)) })
     }
 
     static func meter(_ text: String) throws(CommandError) -> MeterSpec {

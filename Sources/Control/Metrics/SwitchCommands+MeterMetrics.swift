@@ -8,8 +8,9 @@ extension SwitchCommands {
         let reports = configured.bridges.map(\.name).sorted().flatMap { bridge in
             ((try? model.meterStatistics(.all, of: bridge)) ?? []).map { (labels: Self.labels(bridge, $0), report: $0) }
         }
-        func write(_ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (SwitchModel.MeterReport) -> UInt64)
-        {
+        func write(
+            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (SwitchModel.MeterReport) -> UInt64
+        ) {
             metrics.family("weft_meter_\(name)", kind, help)
             for (labels, report) in reports { metrics.sample(labels, value(report)) }
         }
