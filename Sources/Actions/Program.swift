@@ -10,6 +10,8 @@ public struct ProgramBuilder: Sendable {
 
     public var isEmpty: Bool { words.isEmpty }
 
+    public var hasOnlyMeters: Bool { words.allSatisfy { $0 &>> 56 == UInt64(DatapathOp.meter.rawValue) } }
+
     @inlinable public static func head(_ op: DatapathOp, flags: UInt8 = 0, operands: Int = 0, immediate: UInt32 = 0)
         -> UInt64
     {

@@ -1,5 +1,6 @@
 import Conntrack
 import Memory
+import Shaping
 
 /// Frames on their way back to the flow tables, in order, each with the id of the state to go on from. Flat memory of one
 /// worker; a frame in it belongs to it until taken.
@@ -59,6 +60,8 @@ public struct ExecutionServices: ~Copyable {
     public var reassembler: Unmanaged<FragmentReassembler>?
     /// Where `reassembler` leaves a datagram that is whole.
     public var datagram: Unmanaged<FragmentedDatagram>?
+    /// Without them every frame passes.
+    public var meters: MeterLookup?
     /// Milliseconds of the switch's clock.
     public var now: UInt64 = 0
     public var worker = 0

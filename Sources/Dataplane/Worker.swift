@@ -7,6 +7,7 @@ import FlowCache
 import Memory
 import Pipeline
 import Ports
+import Shaping
 import Synchronization
 
 /// One poll-mode thread, pinned to a core, that does everything for a packet: receive, key, caches, slow path, actions,
@@ -102,6 +103,7 @@ public final class Worker: @unchecked Sendable {
         services = .allocate(capacity: 1)
         services.initialize(to: ExecutionServices())
         services.pointee.worker = number
+        services.pointee.meters = model.meters.lookup
         services.pointee.tracker = .passUnretained(tracker)
         services.pointee.reassembler = .passUnretained(reassembler)
         services.pointee.datagram = .passUnretained(datagram)

@@ -13,6 +13,7 @@ extension SwitchCommands {
         writeWorkers(&metrics)
         writeTables(&metrics)
         writeConnections(&metrics)
+        writeMeters(&metrics)
         return metrics.text
     }
 
