@@ -66,28 +66,31 @@ let package = Package(
         module("Flow", ["CLinux", "Base", "Memory", "Wire"]),
         module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
         module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
-        module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
-        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions"]),
-        module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline"]),
+        module("Shaping", ["CLinux", "Base", "Memory"]),
+        module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "Shaping"]),
+        module(
+            "Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Actions"]),
+        module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions", "Pipeline",
-                "FlowCache",
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Actions",
+                "Pipeline", "FlowCache",
                 "Ports", logging,
             ]),
         module(
             "Control",
             [
-                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline", "FlowCache", "Ports",
+                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Shaping", "Actions", "Pipeline", "FlowCache", "Ports",
                 "Dataplane", logging,
                 yams, nio, nioPosix,
             ]),
         .target(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
             swiftSettings: common),
-        tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
+        tests("ShapingTests", ["Base", "Memory", "Shaping", "FrameSupport"]),
+        tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Shaping", "Actions", "FrameSupport"]),
         tests(
             "ControlTests",
             ["Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),

@@ -57,7 +57,8 @@ public enum DatapathOp: UInt8, Sendable {
     case setMark
     /// imm: basis. flags: 0 five-tuple, 1 symmetric layer 3 and 4. Leaves the result in the packet's `hash`.
     case hash
-    /// imm: reason. A frame for a controller that is not there: counted, nothing sent.
+    /// imm: reason. A frame for a controller that is not there: counted, nothing sent. flags 1: the operand is the number
+    /// of a meter that the frame has to pass first.
     case controller
     /// imm: flags << 16 | zone. Operands: mark << 32 | its mask; label hi, lo; its mask hi, lo; ports and choice of a NAT
     /// range; first address hi, lo; last address hi, lo. Connection tracking: see `TrackRequest`.
@@ -66,4 +67,8 @@ public enum DatapathOp: UInt8, Sendable {
     case trackClear
     /// imm: id of a frozen state. Sends a copy back to the flow tables, where that state left off.
     case recirculate
+    /// imm: number of a guard; flags 1: reply direction. Only in programs of sessions: translates as the guarded connection says.
+    case translate
+    /// imm: number in `MeterTable`. A frame that exceeds the meter ends here.
+    case meter
 }

@@ -27,7 +27,9 @@ extension Run {
             }
             switch outcome {
             case .notFragment: break
-            case .invalid: Self.markInvalid(packet)
+            case .invalid:
+                forget(packet)
+                Self.markInvalid(packet)
             case .held:
                 held &+= 1
                 pool.free(packet)
@@ -36,6 +38,7 @@ extension Run {
                 Self.add(UInt64(others), to: drops + Int(reason.rawValue))
                 return refuse(packet, reason, &pool)
             case .complete:
+                forget(packet)
                 datagram._withUnsafeGuaranteedRef { datagram in
                     tracker._withUnsafeGuaranteedRef {
                         _ = $0.track(datagram.whole, &request, now: now, worker: worker)
@@ -47,7 +50,48 @@ extension Run {
         }
         let verdict = tracker._withUnsafeGuaranteedRef { $0.track(packet, &request, now: now, worker: worker) }
         if case .drop(let reason) = verdict { return refuse(packet, reason, &pool) }
+        if packet.pointee.trace != 0 { services.pointee.traces.trace(packet.pointee.trace).pointee.note(packet) }
         return .goesOn
+    }
+
+    /// The packet's way is none that can be remembered.
+    private func forget(_ packet: Packet) {
+        guard packet.pointee.trace != 0, let services else { return }
+        services.pointee.traces.trace(packet.pointee.trace).pointee.isVoid = true
+    }
+
+    /// The ops up to `end`, as `body` runs them, but the frame stays the caller's.
+    mutating func edit(
+        _ end: Int, _ packet: Packet, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches
+    ) -> Bool {
+        var at = 0
+        while let step = ProgramStep(words, count: end, at: at) {
+            switch step.op {
+            case .translate:
+                translate(packet, step.immediate, isReply: step.flags & 1 != 0)
+                at = step.next
+            case .output, .clone:
+                let after = step.op == .clone ? step.next + Int(step.immediate) : step.next
+                if let twin = pool.copy(packet) { body(at, after, twin, &pool, outputs) } else { lost &+= 1 }
+                at = after
+            default:
+                guard rewrite(step.op, words[at], words + step.operands, packet) else {
+                    note(.malformedRewrite)
+                    Self.add(1, to: drops + Int(DropReason.malformedRewrite.rawValue))
+                    pool.free(packet)
+                    return false
+                }
+                at = step.next
+            }
+        }
+        return true
+    }
+
+    /// For a session: as the connection says that has been found to be as guarded.
+    @inline(__always)
+    func translate(_ packet: Packet, _ number: UInt32, isReply: Bool) {
+        guard let services, let tracker = services.pointee.tracker, let guards = services.pointee.guards else { return }
+        tracker._withUnsafeGuaranteedRef { $0.translate(packet, guards[Int(number)], isReply: isReply) }
     }
 
     private mutating func refuse(_ packet: Packet, _ reason: DropReason, _ pool: inout PacketPool) -> Passage {
@@ -66,6 +110,18 @@ extension Run {
 }
 
 extension Executor {
+    /// Runs the first `count` words of a program whose ops edit, or send copies, and keeps the frame. `isThere` is false if it
+    /// was dropped instead, and counted.
+    public static func edit(
+        _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
+        outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
+        services: UnsafeMutablePointer<ExecutionServices>?
+    ) -> (isThere: Bool, copies: UInt32) {
+        var run = Run(words: words, services: services, drops: drops)
+        let isThere = run.edit(count, packet, &pool, outputs)
+        return (isThere, run.sent &+ run.lost)
+    }
+
     /// Runs the rest of a program on each fragment of a datagram that is whole. Those that had waited count as frames of their own.
     @inline(never)
     static func finish(

@@ -2,6 +2,7 @@ import Base
 import CLinux
 import Conntrack
 import Memory
+import Shaping
 
 // Runs a datapath program over a frame.
 //
@@ -144,7 +145,15 @@ struct Run {
                 pool.free(packet)
                 return
             case .controller:
-                note(.controllerAction)
+                let isMetered = UInt8(truncatingIfNeeded: head &>> 48) & 1 != 0
+                let passes = !isMetered || admits(packet, UInt32(truncatingIfNeeded: operands[0]))
+                note(passes ? .controllerAction : .meterExceeded)
+            case .meter:
+                if !admits(packet, immediate) {
+                    note(.meterExceeded)
+                    pool.free(packet)
+                    return
+                }
             case .track:
                 switch track(packet, immediate, operands, &pool) {
                 case .goesOn: break
@@ -155,6 +164,8 @@ struct Run {
                 }
             case .trackClear:
                 ConnectionTracker.clear(packet)
+            case .translate:
+                translate(packet, immediate, isReply: head &>> 48 & 1 != 0)
             case .recirculate:
                 if next >= end {
                     recirculate(packet, immediate, &pool)
@@ -195,6 +206,12 @@ struct Run {
             at = next
         }
         pool.free(packet)
+    }
+
+    /// Whether a meter takes the frame. One of `trace` takes no tokens, and passes.
+    private func admits(_ packet: Packet, _ number: UInt32) -> Bool {
+        guard let services, !services.pointee.isRehearsal, let meters = services.pointee.meters else { return true }
+        return meters.admits(number, bytes: packet.pointee.length, now: services.pointee.now)
     }
 
     private mutating func recirculate(_ packet: Packet, _ id: UInt32, _ pool: inout PacketPool) {

@@ -56,10 +56,18 @@ public struct ProgramFormatter {
         case .popMPLS: text += "pop_mpls(eth_type=\(Digits.hex(immediate)))"
         case .truncate: text += "trunc(\(immediate))"
         case .hash: text += "hash(\(step.flags == 0 ? "l4" : "sym_l4")(\(immediate)))"
-        case .controller: text += "userspace(pid=0,controller(reason=\(immediate)))"
+        case .meter: text += "meter(\(immediate))"
+        case .controller:
+            let action = "userspace(pid=0,controller(reason=\(immediate)))"
+            if step.flags & 1 != 0, step.next > step.operands {
+                text += "sample(sample=100.0%,actions(meter(\(words[step.operands])),\(action)))"
+            } else {
+                text += action
+            }
         case .track: text += tracking(immediate, step.operands)
         case .trackClear: text += "ct_clear"
         case .recirculate: text += "recirc(\(Digits.hex(immediate)))"
+        case .translate: text += "ct_nat"
         case .clone:
             let after = min(end, step.next + Int(immediate))
             text += "clone("
@@ -275,7 +283,7 @@ extension DatapathOp {
         case .setNDExtensions: 2
         case .pushMPLS, .setMPLS, .setPorts, .setICMP, .setMark, .checkLength: 1
         case .track: 10
-        case .trackClear, .recirculate: 0
+        case .trackClear, .recirculate, .translate, .meter: 0
         case .output, .drop, .pushVLAN, .popVLAN, .popMPLS, .truncate, .clone, .setQueue, .hash, .controller: 0
         }
     }

@@ -10,6 +10,8 @@ public struct ProgramBuilder: Sendable {
 
     public var isEmpty: Bool { words.isEmpty }
 
+    public var hasOnlyMeters: Bool { words.allSatisfy { $0 &>> 56 == UInt64(DatapathOp.meter.rawValue) } }
+
     @inlinable public static func head(_ op: DatapathOp, flags: UInt8 = 0, operands: Int = 0, immediate: UInt32 = 0)
         -> UInt64
     {
@@ -58,6 +60,16 @@ extension ProgramStep {
         immediate = UInt32(truncatingIfNeeded: words[index])
         operands = index + 1
         next = index + 1 + Int(UInt16(truncatingIfNeeded: words[index] >> 32))
+    }
+
+    /// Whether a program has a `track` op, in whatever body.
+    public static func tracks(_ words: UnsafePointer<UInt64>, count: Int) -> Bool {
+        var index = 0
+        while let step = ProgramStep(words, count: count, at: index) {
+            if step.op == .track { return true }
+            index = step.next
+        }
+        return false
     }
 
     /// Calls `body` with each state that a program sends frames back to, bodies of other ops included.

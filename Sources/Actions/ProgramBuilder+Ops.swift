@@ -144,7 +144,14 @@ extension ProgramBuilder {
         append(.hash, immediate: basis, flags: symmetric ? 1 : 0)
     }
 
-    public mutating func controller(reason: UInt32) { append(.controller, immediate: reason) }
+    /// `meter` is the number of one in `MeterTable`.
+    public mutating func controller(reason: UInt32, meter: UInt32? = nil) {
+        guard let meter else { return append(.controller, immediate: reason) }
+        head(.controller, flags: 1, operands: 1, immediate: reason)
+        words.append(UInt64(meter))
+    }
+
+    public mutating func meter(_ number: UInt32) { append(.meter, immediate: number) }
 
     private mutating func head(_ op: DatapathOp, flags: UInt8 = 0, operands: Int, immediate: UInt32 = 0) {
         words.append(Self.head(op, flags: flags, operands: operands, immediate: immediate))

@@ -27,6 +27,11 @@ extension ProgramBuilder {
     public mutating func trackClear() { append(.trackClear) }
 
     public mutating func recirculate(_ id: UInt32) { append(.recirculate, immediate: id) }
+
+    /// Of a session: the translation of its guard number `number`.
+    public mutating func translate(_ number: Int, isReply: Bool) {
+        append(.translate, immediate: UInt32(truncatingIfNeeded: number), flags: isReply ? 1 : 0)
+    }
 }
 
 extension TrackRequest {

@@ -1,5 +1,6 @@
 import Conntrack
 import Memory
+import Shaping
 
 /// Frames on their way back to the flow tables, in order, each with the id of the state to go on from. Flat memory of one
 /// worker; a frame in it belongs to it until taken.
@@ -11,8 +12,8 @@ public struct RecirculationQueue: ~Copyable {
 
     private let packets: UnsafeMutablePointer<Packet>
     private let ids: UnsafeMutablePointer<UInt32>
-    private var head = 0
-    private var tail = 0
+    @usableFromInline var head = 0
+    @usableFromInline var tail = 0
 
     public init() {
         packets = .allocate(capacity: Self.capacity)
@@ -24,7 +25,7 @@ public struct RecirculationQueue: ~Copyable {
         ids.deallocate()
     }
 
-    public var isEmpty: Bool { head == tail }
+    @inlinable public var isEmpty: Bool { head == tail }
 
     /// False, and the frame still the caller's, if there is no room.
     public mutating func append(_ packet: Packet, _ id: UInt32) -> Bool {
@@ -59,9 +60,15 @@ public struct ExecutionServices: ~Copyable {
     public var reassembler: Unmanaged<FragmentReassembler>?
     /// Where `reassembler` leaves a datagram that is whole.
     public var datagram: Unmanaged<FragmentedDatagram>?
+    /// Without them every frame passes.
+    public var meters: MeterLookup?
     /// Milliseconds of the switch's clock.
     public var now: UInt64 = 0
     public var worker = 0
+    /// Records of packets on their way.
+    public var traces = PacketTraces(capacity: 512)
+    /// Guards of the session whose program runs; `translate` ops name them by number.
+    public var guards: UnsafePointer<UInt64>?
     /// Nothing is sent or goes back: a frame of `trace`, which connection tracking sees like any other.
     public var isRehearsal = false
 

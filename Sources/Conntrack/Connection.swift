@@ -3,14 +3,14 @@ import CLinux
 /// One connection: a record of 256 bytes in the slab, four cache lines. A plain pointer, so that handling it costs no
 /// reference counting.
 ///
-///     line 0    original tuple 40 | control 8 | expiry 8 | armed 4 | policy 4
-///     line 1    reply tuple 40 | label 16 | mark 4 | progress 1 | kind 1 | traits 1
-///     line 2    TCP peers 24 | packets and bytes of each direction 32 | born 8
+///     line 0    original tuple 40 | label 16 | mark 4 | progress 1 | kind 1 | traits 1
+///     line 1    reply tuple 40 | TCP peers 24
+///     line 2    control 8 | expiry 8 | armed 4 | timeout 4 | packets and bytes of each direction 32 | born 8
 ///     line 3    links of zone and wheel 20 | hashes 16 | parent 8 | sequence skew 12
 ///
 /// The tuples, the kind and the traits never change while the record is published. Everything else that packets change is
-/// written under the lock bit of the control word; links belong to the shard's lock. The expiry is written under the lock
-/// bit too, and read without.
+/// written under the lock bit of the control word; links belong to the shard's lock. The expiry is written by whoever has
+/// a packet of the connection, and read by all. Line 2 is all that a cached session of a connection other than TCP looks at.
 struct Connection {
     let base: UnsafeMutableRawPointer
 
@@ -18,17 +18,17 @@ struct Connection {
 
     private enum Offset {
         static let original = 0
-        static let control = 40
-        static let expiry = 48
-        static let armed = 56
-        static let policy = 60
+        static let label = 40
+        static let mark = 56
+        static let progress = 60
+        static let kind = 61
+        static let traits = 62
         static let reply = 64
-        static let label = 104
-        static let mark = 120
-        static let progress = 124
-        static let kind = 125
-        static let traits = 126
-        static let peers = 128
+        static let peers = 104
+        static let control = 128
+        static let expiry = 136
+        static let armed = 144
+        static let timeout = 148
         static let counts = 152
         static let born = 184
         static let zoneNext = 192
@@ -63,8 +63,13 @@ struct Connection {
     @inline(__always) var counts: UnsafeMutablePointer<UInt64> { pointer(Offset.counts) }
     /// Milliseconds.
     @inline(__always) var born: UnsafeMutablePointer<UInt64> { pointer(Offset.born) }
+    /// Which timeout runs: a place in `ConnectionTable.timeouts`. Written under the lock bit, read without.
+    @inline(__always) var timeout: UInt32 {
+        get { weft_atomic_load32(pointer(Offset.timeout)) }
+        nonmutating set { weft_atomic_store32(pointer(Offset.timeout), newValue) }
+    }
     /// Index of its timeout policy.
-    @inline(__always) var policy: UnsafeMutablePointer<UInt32> { pointer(Offset.policy) }
+    @inline(__always) var policy: UInt32 { timeout &>> 4 }
     /// Tick at which the wheel will look at it.
     @inline(__always) var armed: UInt32 {
         get { weft_atomic_load32(pointer(Offset.armed)) }
@@ -140,21 +145,32 @@ struct ConnectionTraits: OptionSet {
     @inline(__always) var isFollowed: Bool { rawValue & 48 != 0 }
 }
 
-// The control word: bit 0 locked, bit 1 published, bits 32 to 58 the generation, which rises when the record is withdrawn.
+// The control word: bit 0 locked, bit 1 published, bits 25 to 36 the revision, which rises with every change that rules can
+// see (mark, label, how far a connection other than TCP has come), bits 37 to 63 the generation, which rises when the record
+// is withdrawn.
 extension Connection {
     private static var locked: UInt64 { 1 }
     private static var published: UInt64 { 2 }
+    private static var revisionShift: UInt64 { 25 }
+    private static var lastRevision: UInt64 { 0xfff }
+    private static var generationShift: UInt64 { 37 }
     static var generationMask: UInt64 { 0x7ff_ffff }
+    /// Bits of a `ConnectionGuard` that are the slot.
+    static var slotMask: UInt64 { 1 &<< revisionShift &- 1 }
 
     @inline(__always) private var control: UnsafeMutablePointer<UInt64> { pointer(Offset.control) }
 
-    @inline(__always) var generation: UInt64 { weft_atomic_load(control) &>> 32 }
+    @inline(__always) var generation: UInt64 { weft_atomic_load(control) &>> Self.generationShift }
 
     /// Takes the lock bit. False if the record is not published, or not in this generation.
     @inline(__always) func lock(generation: UInt64) -> Bool {
-        let wanted = generation &<< 32 | Self.published
-        if weft_atomic_compare_exchange(control, wanted, wanted | Self.locked) { return true }
-        return lockSlowly { $0 &>> 32 == generation }
+        let seen = weft_atomic_load(control) & ~Self.locked
+        if seen & Self.published != 0, seen &>> Self.generationShift == generation,
+            weft_atomic_compare_exchange(control, seen, seen | Self.locked)
+        {
+            return true
+        }
+        return lockSlowly { $0 &>> Self.generationShift == generation }
     }
 
     /// Takes the lock bit in whatever generation. False if the record is not published.
@@ -178,17 +194,38 @@ extension Connection {
         weft_atomic_store_release(control, weft_atomic_load(control) & ~Self.locked)
     }
 
+    /// Something that rules can see has changed: guards of before fail. The lock bit is held. The last revision stays, and is
+    /// never guarded.
+    @inline(__always) func revise() {
+        let seen = weft_atomic_load(control)
+        guard seen &>> Self.revisionShift & Self.lastRevision != Self.lastRevision else { return }
+        weft_atomic_store(control, seen &+ 1 &<< Self.revisionShift)
+    }
+
+    /// The guard for the connection as it is now; 0 if it has changed too often to be told apart. The lock bit is held.
+    @inline(__always) func guardWord(_ index: UInt32) -> UInt64 {
+        let seen = weft_atomic_load(control)
+        guard seen &>> Self.revisionShift & Self.lastRevision != Self.lastRevision else { return 0 }
+        return seen & ~Self.slotMask | UInt64(index)
+    }
+
+    /// Whether the connection is what it was when the guard was made. Somebody may be changing it: then this packet came first.
+    @inline(__always) func isAsGuarded(_ guardWord: UInt64) -> Bool {
+        let seen = weft_atomic_load_acquire(control)
+        return (seen ^ guardWord) & ~Self.slotMask | seen & Self.published ^ Self.published == 0
+    }
+
     /// Makes a filled record visible.
     @inline(__always) func publish() {
-        let generation = weft_atomic_load(control) &>> 32
-        weft_atomic_store_release(control, generation &<< 32 | Self.published)
+        let generation = weft_atomic_load(control) &>> Self.generationShift
+        weft_atomic_store_release(control, generation &<< Self.generationShift | Self.published)
     }
 
     /// Ends the record, whose lock bit the caller holds: handles to it are void from now on.
     @inline(__always) func withdraw() {
-        let generation = (weft_atomic_load(control) &>> 32 &+ 1) & Self.generationMask
+        let generation = (weft_atomic_load(control) &>> Self.generationShift &+ 1) & Self.generationMask
         expiry = 0
-        weft_atomic_store_release(control, generation &<< 32)
+        weft_atomic_store_release(control, generation &<< Self.generationShift)
     }
 }
 

@@ -9,7 +9,8 @@ struct NewConnection {
     var traits = ConnectionTraits(rawValue: 0)
     var kind = ProtocolKind.other
     var peers: (TCPPeer, TCPPeer) = (TCPPeer(), TCPPeer())
-    var policy: UInt32 = 0
+    /// Which timeout runs, of which policy.
+    var timeout: UInt32 = 0
     var expiry: UInt64 = 0
     var mark: UInt32 = 0
     var labelHigh: UInt64 = 0
@@ -76,7 +77,7 @@ extension ConnectionTable {
         weft_atomic_store(connection.counts + 2, 0)
         weft_atomic_store(connection.counts + 3, 0)
         connection.born.pointee = now
-        connection.policy.pointee = new.policy
+        connection.timeout = new.timeout
         connection.originalHash = new.originalHash
         connection.replyHash = new.traits.contains(.hasReplyEntry) ? new.replyHash : new.originalHash
         connection.parent.pointee = new.parent

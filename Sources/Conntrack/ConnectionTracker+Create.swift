@@ -72,8 +72,9 @@ extension ConnectionTracker {
         _ new: inout NewConnection, _ step: inout TrackStep, _ expected: ExpectedConnection?
     ) -> Bool {
         let request = step.request
-        new.policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
-        new.expiry = step.now &+ table.timeout(Self.firstTimeout(new.kind), policy: new.policy)
+        let policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
+        new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
+        new.expiry = step.now &+ table.timeout(new.timeout)
         new.byteCount = UInt64(step.packet.pointee.length)
         let kind = expected?.kind ?? request.pointee.kind
         let translates = request.pointee.translates && kind != .none

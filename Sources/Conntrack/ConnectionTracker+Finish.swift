@@ -10,6 +10,7 @@ extension ConnectionTracker {
         guard let connection else {
             write(packet, state: step.state, zone: step.zone, mark: 0, label: (0, 0), step.read.tuple)
             packet.pointee.connection = step.kept
+            packet.pointee.guardWord = 0
             return
         }
         mark(connection, step.request)
@@ -25,6 +26,21 @@ extension ConnectionTracker {
         if step.read.isRelated { handle |= ConnectionHandle.relates }
         if !step.request.pointee.translates { handle |= ConnectionHandle.settled }
         packet.pointee.connection = handle
+        packet.pointee.guardWord = canRepeat(step, connection) ? connection.guardWord(index) : 0
+        packet.pointee.passage = step.passage
+    }
+
+    /// Whether the next packet like this one would find the same, and leave the connection as it is but for what
+    /// `admit` does: so that the way from here can be remembered under a guard.
+    @inline(__always) private func canRepeat(_ step: TrackStep, _ connection: Connection) -> Bool {
+        guard !step.read.isRelated, !step.request.pointee.forces, !connection.traits.pointee.isFollowed else {
+            return false
+        }
+        return switch connection.kind.pointee {
+        case .tcp: step.state & TrackState.established != 0
+        case .other: connection.progress.pointee != Progress.first
+        case .query: false
+        }
     }
 
     /// `exec(set_field:...->ct_mark)` and `ct_label`. A connection that was announced keeps those of its parent.
@@ -32,12 +48,17 @@ extension ConnectionTracker {
         let markMask = request.pointee.markMask
         let labelMask = request.pointee.labelMask
         guard markMask != 0 || labelMask != 0, !connection.traits.pointee.contains(.related) else { return }
-        connection.mark.pointee = request.pointee.mark & markMask | connection.mark.pointee & ~markMask
+        let mark = request.pointee.mark & markMask | connection.mark.pointee & ~markMask
         let label = request.pointee.label & labelMask
-        let high = UInt64(truncatingIfNeeded: labelMask &>> 64)
-        let low = UInt64(truncatingIfNeeded: labelMask)
-        connection.label[0] = UInt64(truncatingIfNeeded: label &>> 64) | connection.label[0] & ~high
-        connection.label[1] = UInt64(truncatingIfNeeded: label) | connection.label[1] & ~low
+        let high =
+            UInt64(truncatingIfNeeded: label &>> 64)
+            | connection.label[0] & ~UInt64(truncatingIfNeeded: labelMask &>> 64)
+        let low = UInt64(truncatingIfNeeded: label) | connection.label[1] & ~UInt64(truncatingIfNeeded: labelMask)
+        guard (mark, high, low) != (connection.mark.pointee, connection.label[0], connection.label[1]) else { return }
+        connection.mark.pointee = mark
+        connection.label[0] = high
+        connection.label[1] = low
+        connection.revise()
     }
 
     @inline(__always)
@@ -76,6 +97,7 @@ extension ConnectionTracker {
             UInt64(step.zone) &<< 16 | (TrackState.invalid | TrackState.tracked) &<< 8
         for i in 1..<9 { packet.pointee.tracking[i] = 0 }
         packet.pointee.connection = kept
+        packet.pointee.guardWord = 0
     }
 
     /// A further `ct` in the zone of a connection that the packet already met: only mark, label and translation. False if
@@ -110,6 +132,9 @@ extension ConnectionTracker {
         packet.pointee.tracking[1] = connection.label[0]
         packet.pointee.tracking[2] = connection.label[1]
         packet.pointee.connection = rawHandle & ~ConnectionHandle.settled | settled
+        step.passage |= TrackPassage.again
+        packet.pointee.guardWord = handle.isRelated ? 0 : connection.guardWord(handle.index)
+        packet.pointee.passage = step.passage
         return true
     }
 

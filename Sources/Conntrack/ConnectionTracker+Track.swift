@@ -16,6 +16,14 @@ public enum TrackState {
     @inline(__always) static var translated: UInt64 { sourceNAT | destinationNAT }
 }
 
+/// How a packet went through `track`, in `PacketHeader.passage`.
+public enum TrackPassage {
+    /// It met the connection a second time in one zone, and was not counted again.
+    @inlinable public static var again: UInt8 { 1 }
+    /// Its addresses or ports were translated.
+    @inlinable public static var translated: UInt8 { 2 }
+}
+
 /// One packet's way through `track`.
 struct TrackStep {
     let packet: Packet
@@ -29,6 +37,8 @@ struct TrackStep {
     var state: UInt64 = 0
     /// Bits of the handle that outlive this `ct`.
     var kept: UInt64 = 0
+    /// `TrackPassage` bits.
+    var passage: UInt8 = 0
 
     @inline(__always) func count(_ counter: TrackCounter) { weft_count(counters + counter.rawValue, 1) }
     @inline(__always) var zone: UInt16 { request.pointee.zone }
@@ -85,6 +95,8 @@ extension ConnectionTracker {
                 step.isReply = found.isReply
                 if advance(&step, found.index) { return }
             } else if processUncommon(&step) {
+                // Found by what the packet was before: nothing to be remembered.
+                step.packet.pointee.guardWord = 0
                 return
             }
         }
@@ -235,6 +247,7 @@ extension ConnectionTracker {
         if traits.contains(.destinationNAT) {
             step.state |= step.isReply ? TrackState.sourceNAT : TrackState.destinationNAT
         }
+        step.passage |= TrackPassage.translated
         let target = step.isReply ? connection.original.pointee.reversed : connection.reply.pointee.reversed
         guard step.read.isRelated else {
             step.packet.translate(to: target)

@@ -25,7 +25,10 @@ extension ConnectionTracker {
         case .other:
             let before = connection.progress.pointee
             let progress = isReply ? Progress.answered : max(before, Progress.multiple)
-            connection.progress.pointee = progress
+            if progress != before {
+                connection.progress.pointee = progress
+                connection.revise()
+            }
             let isAnswered = progress == Progress.answered
             timeout = isAnswered ? .udpMultiple : .udpSingle
             result.outcome = isAnswered ? .valid : .validNew
@@ -46,18 +49,29 @@ extension ConnectionTracker {
             guard let next = step.timeout else { return result }
             timeout = next
         }
-        let expiry = now &+ table.timeout(timeout, policy: connection.policy.pointee)
-        connection.expiry = expiry
-        result.rearms = ConnectionTable.tick(expiry) &+ Self.wheelSlack < UInt64(connection.armed)
+        connection.timeout = timeout.place(policy: connection.policy)
+        result.rearms = renew(connection, now: now)
         return result
+    }
+
+    /// The timeout that runs begins anew. True if the connection ends much earlier than its place on the wheel says.
+    @inline(__always)
+    func renew(_ connection: Connection, now: UInt64) -> Bool {
+        let expiry = now &+ table.timeout(connection.timeout)
+        // Mostly it is what another packet of the same millisecond wrote.
+        if connection.expiry != expiry { connection.expiry = expiry }
+        return ConnectionTable.tick(expiry) &+ Self.wheelSlack < UInt64(connection.armed)
     }
 }
 
+extension TimeoutName {
+    /// Where it stands in the table's `timeouts`.
+    @inline(__always) func place(policy: UInt32) -> UInt32 { policy &<< 4 | UInt32(truncatingIfNeeded: rawValue) }
+}
+
 extension ConnectionTable {
-    /// Milliseconds.
-    @inline(__always) func timeout(_ name: TimeoutName, policy: UInt32) -> UInt64 {
-        weft_atomic_load(timeouts + (Int(policy) &* 16 &+ name.rawValue))
-    }
+    /// Milliseconds, of a place that `TimeoutName.place` gave.
+    @inline(__always) func timeout(_ place: UInt32) -> UInt64 { weft_atomic_load(timeouts + Int(place)) }
 
     func write(_ timeoutPolicy: TimeoutPolicy, policy: UInt32) {
         for name in TimeoutName.allCases {
@@ -68,7 +82,7 @@ extension ConnectionTable {
     func timeoutPolicy(_ policy: UInt32) -> TimeoutPolicy {
         var result = TimeoutPolicy()
         for name in TimeoutName.allCases {
-            result[name] = UInt32(clamping: timeout(name, policy: policy) / 1000)
+            result[name] = UInt32(clamping: timeout(name.place(policy: policy)) / 1000)
         }
         return result
     }

@@ -19,6 +19,14 @@ public struct CacheSummary: Sendable, Equatable {
     public var evicted: UInt64 = 0
     public var expired: UInt64 = 0
     public var megaflows: UInt64 = 0
+    public var sessionHits: UInt64 = 0
+    public var sessionsRefused: UInt64 = 0
+    public var sessionsMade: UInt64 = 0
+    /// Ways of packets of which no session could be made.
+    public var sessionsUnfit: UInt64 = 0
+    public var sessionsEvicted: UInt64 = 0
+    public var sessions: UInt64 = 0
+    public var sessionPaths: UInt64 = 0
     /// Of the worker that has most.
     public var masks: UInt64 = 0
 
@@ -52,6 +60,13 @@ extension Switch {
     public var cacheSummary: CacheSummary {
         var sum = CacheSummary()
         for counters in workers.map(\.counters) {
+            sum.sessionHits &+= counters[.sessionHits]
+            sum.sessionsRefused &+= counters[.sessionsRefused]
+            sum.sessionsMade &+= counters[.sessionsMade]
+            sum.sessionsUnfit &+= counters[.sessionsUnfit]
+            sum.sessionsEvicted &+= counters[.sessionsEvicted]
+            sum.sessions &+= counters[.sessions]
+            sum.sessionPaths &+= counters[.sessionPaths]
             sum.exactHits &+= counters[.exactHits]
             sum.signatureHits &+= counters[.signatureHits]
             sum.megaflowHits &+= counters[.megaflowHits]
@@ -124,6 +139,7 @@ extension Switch {
             worker.cache.maximumIdle = maximumIdle
             worker.returning.flowLimit = flowLimit
             worker.returning.maximumIdle = maximumIdle
+            worker.sessions.maximumIdle = maximumIdle
         }
     }
 

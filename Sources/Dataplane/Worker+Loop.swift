@@ -99,6 +99,13 @@ extension Worker {
     func publishCacheStatistics() {
         let first = cache.statistics
         let second = returning.statistics
+        counters.set(.sessionHits, sessions.statistics.hits)
+        counters.set(.sessionsRefused, sessions.statistics.refused)
+        counters.set(.sessionsMade, sessions.statistics.made)
+        counters.set(.sessionsUnfit, sessions.statistics.unfit)
+        counters.set(.sessionsEvicted, sessions.statistics.evicted)
+        counters.set(.sessions, UInt64(sessions.sessionCount))
+        counters.set(.sessionPaths, UInt64(sessions.distinctPaths))
         counters.set(.exactHits, first.exactHits &+ second.exactHits)
         counters.set(.signatureHits, first.signatureHits &+ second.signatureHits)
         counters.set(.megaflowHits, first.megaflowHits &+ second.megaflowHits)
@@ -147,7 +154,7 @@ extension Worker {
 
     @inline(never)
     private func housekeeping(_ cycles: UInt64, megaflows: Int) {
-        sweepOwed = min(sweepOwed + megaflows, max(cache.settleEnd, returning.settleEnd))
+        sweepOwed = min(sweepOwed + megaflows, max(cache.settleEnd, returning.settleEnd, sessions.sessionEnd))
         sweepStep(until: cycles &+ 2 &* pieceTicks)
         tracker.quiescent(worker: number)
         expireFragments()
@@ -166,8 +173,12 @@ extension Worker {
         state._withUnsafeGuaranteedRef { state in
             let now = clock.milliseconds
             repeat {
-                cache.sweep(8, now: now) { credit, used in state.stationSeen(credit, now: used) }
-                returning.sweep(8, now: now) { credit, used in state.stationSeen(credit, now: used) }
+                let stations = { (credit: Credit, used: UInt64) in state.stationSeen(credit, now: used) }
+                sessions.sweep(
+                    sessions: 8 + sessions.sessionCount >> 15, paths: 1, first: &cache, returning: &returning, now: now,
+                    stations)
+                cache.sweep(8, now: now, stations)
+                returning.sweep(8, now: now, stations)
                 sweepOwed = max(0, sweepOwed - 8)
             } while sweepOwed > 0 && weft_cycles() < deadline
         }

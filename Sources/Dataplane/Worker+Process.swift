@@ -18,12 +18,17 @@ extension Worker {
         let now = clock.milliseconds
         services.pointee.now = now
         adoptConfiguration()
-        let count = extract(count)
-        let unresolved = cache.classify(count, now: now)
-        if unresolved > 0 { resolve(unresolved, now: now) }
-        execute(count)
+        if sessions.isWorthwhile() {
+            processWithSessions(count, now)
+        } else {
+            let count = extract(count, forSessions: false)
+            let unresolved = cache.classify(count, now: now)
+            if unresolved > 0 { resolve(unresolved, now: now) }
+            execute(count)
+        }
         cache.endBurst()
         if !services.pointee.recirculations.isEmpty { recirculate(now) }
+        services.pointee.traces.removeAll()
     }
 
     /// The packets that went back to the tables, until none is left.
@@ -34,7 +39,7 @@ extension Worker {
                 services.pointee.recirculations.take(returning.burst.packets, returningIDs, limit: burstSize))
             let unresolved = returning.classify(count, now: now)
             if unresolved > 0 { resolve(unresolved, now: now, in: &returning) }
-            execute(count, returning.burst)
+            executeReturning(count, now)
             returning.endBurst()
         }
     }
@@ -82,8 +87,10 @@ extension Worker {
     }
 
     /// Keys of all frames. Frames too short to be Ethernet are dropped, the others close ranks: how many there are.
+    ///
+    /// - Parameter forSessions: sessions are looked for first, and the caches asked for the rest.
     @inline(__always)
-    private func extract(_ count: Int) -> Int {
+    func extract(_ count: Int, forSessions: Bool) -> Int {
         let burst = cache.burst
         var kept = 0
         for i in 0..<count {
@@ -94,7 +101,11 @@ extension Worker {
                 discard(packet, .frameTooShort)
                 continue
             }
-            cache.prepare(kept, isExtended: kind == .extended)
+            if forSessions {
+                cache.note(kept, isExtended: kind == .extended)
+            } else {
+                cache.prepare(kept, isExtended: kind == .extended)
+            }
             kept &+= 1
         }
         return kept
@@ -102,35 +113,40 @@ extension Worker {
 
     /// Runs each packet's program, in order of arrival.
     @inline(__always)
-    func execute(_ count: Int) { execute(count, cache.burst) }
+    func execute(_ count: Int) {
+        for i in 0..<count { execute(packet: i) }
+    }
 
+    /// Runs the program of packet `i`.
     @inline(__always)
-    private func execute(_ count: Int, _ burst: Burst) {
-        for i in 0..<count {
-            let packet = burst.packets[i]
-            guard let block = burst.block(i) else {
-                discard(packet, .translationFailed)
-                continue
-            }
-            if block.soleOutput != 0 {
-                send(packet, to: block.soleOutput)
-            } else {
-                run(block, packet)
-            }
+    func execute(packet i: Int) {
+        let packet = cache.burst.packets[i]
+        guard let block = cache.burst.block(i) else { return discard(packet, .translationFailed) }
+        if block.soleOutput != 0 {
+            send(packet, to: block.soleOutput)
+        } else {
+            if block.tracks { beginTrace(i, packet) }
+            run(block, packet)
+            if block.tracks { endTrace(block, now: services.pointee.now) }
         }
     }
 
     @inline(never)
-    private func run(_ block: ActionBlock, _ packet: Packet) {
-        if block.programCount == 0 {
-            discard(packet, DropReason(rawValue: block.dropReason) ?? .noOutput)
+    func run(_ block: ActionBlock, _ packet: Packet) {
+        run(block.program, block.programCount, block.dropReason, packet)
+    }
+
+    @inline(__always)
+    func run(_ program: UnsafePointer<UInt64>, _ count: Int, _ dropReason: UInt8, _ packet: Packet) {
+        if count == 0 {
+            discard(packet, DropReason(rawValue: dropReason) ?? .noOutput)
             return
         }
         // A frame for many ports may need more copies than there are buffers: those that wait to be sent go first.
-        if pool.pointee.available(like: packet) < block.programCount { flush() }
+        if pool.pointee.available(like: packet) < count { flush() }
         let inPort = packet.pointee.inPort
         let outcome = Executor.execute(
-            block.program, count: block.programCount, on: packet, pool: &pool.pointee, outputs: outputs,
+            program, count: count, on: packet, pool: &pool.pointee, outputs: outputs,
             drops: counters.drops.row(inPort), services: services)
         let copies = outcome.ends &- 1 &+ outcome.surplus
         if copies > 0 { counters.add(.copies, UInt64(copies)) }
@@ -139,7 +155,7 @@ extension Worker {
 
     /// Packets that the caches had no answer for, in order of arrival.
     @inline(never)
-    private func resolve(_ count: Int, now: UInt64) { resolve(count, now: now, in: &cache) }
+    func resolve(_ count: Int, now: UInt64) { resolve(count, now: now, in: &cache) }
 
     private func resolve(_ count: Int, now: UInt64, in cache: inout FlowCache) {
         let start = weft_cycles()

@@ -56,7 +56,7 @@ extension Worker {
         let words = cache.burst.freshKey(0)
         let kind = extractKey(packet, into: words, vlanLimit: vlanLimit)
         guard kind != .tooShort else { return discard(packet, .frameTooShort) }
-        cache.prepare(0, isExtended: kind == .extended)
+        cache.note(0, isExtended: kind == .extended)
         cache.burst.packets[0] = packet
         let now = clock.milliseconds
         var isTranslated = false
@@ -74,6 +74,7 @@ extension Worker {
         if isTranslated { execute(1) } else { discard(packet, .translationFailed) }
         cache.endBurst()
         recirculate(now)
+        services.pointee.traces.removeAll()
         flush()
     }
 
@@ -124,25 +125,42 @@ extension Worker {
         return packet
     }
 
-    /// Credits to rules what the megaflows have counted, piece by piece: between two pieces the worker forwards. `done` runs
-    /// on the worker at the end.
-    func settle(done: @escaping @Sendable () -> Void) {
-        guard settleAt < 0 else { return post { self.settle(done: done) } }
+    /// Credits to rules what megaflows and sessions have counted, piece by piece: between two pieces the worker forwards.
+    /// `done` runs on the worker at the end.
+    ///
+    /// - Parameter connections: credits connections too what sessions have counted for them.
+    func settle(connections: Bool = false, done: @escaping @Sendable () -> Void) {
+        guard settleAt < 0 else { return post { self.settle(connections: connections, done: done) } }
         settleAt = 0
         settleDue = 0
+        settlesConnections = connections
         whenSettled = done
     }
 
-    /// A piece of settling that ends about at `deadline`, in ticks. When it ended.
+    /// A piece of settling that ends about at `deadline`, in ticks. When it ended. Paths go before the megaflows that they
+    /// count for.
     func settleStep(until deadline: UInt64) -> UInt64 {
         var ticks: UInt64 = 0
-        let end = max(cache.settleEnd, returning.settleEnd)
+        let sessionEnd = settlesConnections ? sessions.sessionEnd : 0
+        let pathEnd = sessionEnd + sessions.pathEnd
+        let end = pathEnd + max(cache.settleEnd, returning.settleEnd)
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
+            let stations = { (credit: Credit, used: UInt64) in state.stationSeen(credit, now: used) }
             repeat {
-                cache.settle(settleAt..<settleAt + 8) { credit, used in state.stationSeen(credit, now: used) }
-                returning.settle(settleAt..<settleAt + 8) { credit, used in state.stationSeen(credit, now: used) }
-                settleAt += 8
+                if settleAt < sessionEnd {
+                    sessions.creditConnections(settleAt..<min(settleAt + 8, sessionEnd))
+                    settleAt = min(settleAt + 8, sessionEnd)
+                } else if settleAt < pathEnd {
+                    let first = settleAt - sessionEnd
+                    sessions.creditPaths(first..<first + 8, cache, returning, stations)
+                    settleAt = min(settleAt + 8, pathEnd)
+                } else {
+                    let first = settleAt - pathEnd
+                    cache.settle(first..<first + 8, stations)
+                    returning.settle(first..<first + 8, stations)
+                    settleAt += 8
+                }
                 ticks = weft_cycles()
             } while settleAt < end && ticks < deadline
         }
@@ -159,8 +177,10 @@ extension Worker {
     func flushCache() {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
-            cache.flush { credit, used in state.stationSeen(credit, now: used) }
-            returning.flush { credit, used in state.stationSeen(credit, now: used) }
+            let stations = { (credit: Credit, used: UInt64) in state.stationSeen(credit, now: used) }
+            sessions.flush(first: &cache, returning: &returning, stations)
+            cache.flush(stations)
+            returning.flush(stations)
         }
         reader.leave()
         cache.endBurst()
@@ -172,8 +192,12 @@ extension Worker {
     func sweepAll(now: UInt64) {
         let state = reader.enter()
         state._withUnsafeGuaranteedRef { state in
-            cache.sweep(cache.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
-            returning.sweep(returning.settleEnd, now: now) { credit, used in state.stationSeen(credit, now: used) }
+            let stations = { (credit: Credit, used: UInt64) in state.stationSeen(credit, now: used) }
+            sessions.sweep(
+                sessions: sessions.sessionEnd, paths: sessions.pathEnd, first: &cache, returning: &returning, now: now,
+                stations)
+            cache.sweep(cache.settleEnd, now: now, stations)
+            returning.sweep(returning.settleEnd, now: now, stations)
         }
         reader.leave()
         cache.endBurst()

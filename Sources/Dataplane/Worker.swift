@@ -7,6 +7,7 @@ import FlowCache
 import Memory
 import Pipeline
 import Ports
+import Shaping
 import Synchronization
 
 /// One poll-mode thread, pinned to a core, that does everything for a packet: receive, key, caches, slow path, actions,
@@ -37,6 +38,10 @@ public final class Worker: @unchecked Sendable {
     /// For packets that come back from connection tracking. Apart, since their keys have more words, and the others need
     /// not be told apart from them.
     var returning: FlowCache
+    /// For packets of connections whose whole way is known.
+    var sessions: SessionCache
+    /// Trace of the packet that is being executed, 0 if it has none.
+    var tracing: UInt16 = 0
     /// What programs use beside ports.
     let services: UnsafeMutablePointer<ExecutionServices>
     /// Ids of the states of the packets in the burst of `returning`.
@@ -70,6 +75,7 @@ public final class Worker: @unchecked Sendable {
     var sweepOwed = 0
     /// Where settling goes on, negative if there is none to be done; when, in ticks; and who is told of its end.
     var settleAt = -1
+    var settlesConnections = false
     var settleDue: UInt64 = 0
     var whenSettled: (@Sendable () -> Void)?
 
@@ -90,9 +96,14 @@ public final class Worker: @unchecked Sendable {
         self.cache = FlowCache(cache, counters: model.counters, changes: model.changes, frozen: model.frozen)
         returning = FlowCache(
             cache.returning, counters: model.counters, changes: model.changes, frozen: model.frozen)
+        sessions = SessionCache(
+            cache, first: self.cache.megaflowRecords, returning: returning.megaflowRecords,
+            changes: .passUnretained(model.changes),
+            tracker: .passUnretained(tracker), worker: number)
         services = .allocate(capacity: 1)
         services.initialize(to: ExecutionServices())
         services.pointee.worker = number
+        services.pointee.meters = model.meters.lookup
         services.pointee.tracker = .passUnretained(tracker)
         services.pointee.reassembler = .passUnretained(reassembler)
         services.pointee.datagram = .passUnretained(datagram)

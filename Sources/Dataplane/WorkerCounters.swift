@@ -17,6 +17,7 @@ public final class WorkerCounters: @unchecked Sendable {
         // Mirrors of the cache's statistics, refreshed each round that moved a packet.
         case exactHits, signatureHits, megaflowHits, misses, tupleProbes, revalidated, invalidated, evicted, expired
         case megaflows, masks
+        case sessionHits, sessionsRefused, sessionsMade, sessionsUnfit, sessionsEvicted, sessions, sessionPaths
     }
 
     /// Latency classes: eight to each power of two of time stamp counter ticks.

@@ -41,7 +41,7 @@ extension ActionParser {
 
     private func parseZone(_ text: Text) throws(FlowSyntaxError) -> ConntrackParameters.Zone {
         if ASCII.isDigit(text[0]) { return .immediate(try text.uint16("zone")) }
-        let subfield = try Subfield.parse(text)
+        let subfield = try Subfield.parse(text, context)
         guard subfield.width == 16 else {
             throw FlowSyntaxError(text, "a zone has 16 bits, not \(subfield.width)")
         }

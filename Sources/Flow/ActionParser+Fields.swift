@@ -11,9 +11,10 @@ extension ActionParser {
 
     func parseSetField(_ text: Text) throws(FlowSyntaxError) -> Action {
         let (valueText, name) = try arrow(text)
-        guard let field = MatchField.byName.find(name) else {
+        guard let named = MatchField.byName.find(name) else {
             throw FlowSyntaxError(name, "\(name.echoed) is not a valid OXM field name")
         }
+        let field = try named.placed(by: context, at: name)
         guard field.isWritable else { throw FlowSyntaxError(name, "\(name.echoed) is read-only") }
         let parsed = try field.parse(valueText, context)
         if let layout = field.layout, parsed.value & ~layout.stored != 0 {
@@ -25,7 +26,7 @@ extension ActionParser {
 
     func parseLoad(_ text: Text) throws(FlowSyntaxError) -> Action {
         let (valueText, destination) = try arrow(text)
-        let subfield = try Subfield.parse(destination)
+        let subfield = try Subfield.parse(destination, context)
         guard let layout = subfield.field.layout, subfield.field.isWritable else {
             throw FlowSyntaxError(destination, "\(subfield.field.name) is read-only")
         }
@@ -43,9 +44,9 @@ extension ActionParser {
 
     func parseMoveFields(_ text: Text) throws(FlowSyntaxError) -> (Subfield, Subfield) {
         var rest = text
-        let source = try Subfield.take(&rest)
+        let source = try Subfield.take(&rest, context)
         guard rest.hasPrefix("->") else { throw FlowSyntaxError(rest, "missing `->' following source") }
-        let destination = try Subfield.parse(rest.dropFirst(2))
+        let destination = try Subfield.parse(rest.dropFirst(2), context)
         guard source.width == destination.width else {
             throw FlowSyntaxError(
                 text, "source field is \(source.width) bits wide but destination is \(destination.width) bits wide")
@@ -60,7 +61,7 @@ extension ActionParser {
         guard case .tunMetadata = field else {
             throw FlowSyntaxError(text, "\(text.echoed) cannot be deleted: expected a tun_metadata field")
         }
-        return .deleteField(field)
+        return .deleteField(try field.placed(by: context, at: text))
     }
 
     func parsePushVLAN(_ item: KeyValue) throws(FlowSyntaxError) -> Action {
@@ -90,7 +91,7 @@ extension ActionParser {
     func parseCheckPacketLarger(_ text: Text) throws(FlowSyntaxError) -> Action {
         var (value, destination) = try arrow(text)
         if value[value.count - 1] == UInt8(ascii: ")") { value.end -= 1 }
-        let subfield = try Subfield.parse(destination)
+        let subfield = try Subfield.parse(destination, context)
         guard subfield.width == 1 else { throw FlowSyntaxError(destination, "only 1-bit destination field is allowed") }
         return .checkPacketLarger(try value.uint16("packet length"), subfield)
     }

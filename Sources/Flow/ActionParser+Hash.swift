@@ -58,7 +58,7 @@ extension ActionParser {
         }
         let kind = try word()
         guard kind.equalsFolded("ofport") else { throw FlowSyntaxError(kind, "unknown member type: expected ofport") }
-        if loads { result.destination = try Subfield.parse(try word()) }
+        if loads { result.destination = try Subfield.parse(try word(), context) }
         let delimiter = try word(": ")
         guard delimiter.equalsFolded("members") || delimiter.equalsFolded("slaves") else {
             throw FlowSyntaxError(delimiter, "expected members:, found \(delimiter.quoted)")
@@ -103,7 +103,7 @@ extension ActionParser {
         }
         let argument = try (try word()).uint32("argument")
         let fieldText = try word()
-        let destination = try Subfield.parse(fieldText)
+        let destination = try Subfield.parse(fieldText, context)
         if destination.width < 16, links > 1 << UInt32(destination.width) {
             throw FlowSyntaxError(
                 fieldText,

@@ -37,7 +37,7 @@ extension ActionParser {
     }
 
     private func parseResultDestination(_ text: Text) throws(FlowSyntaxError) -> Subfield {
-        let subfield = try Subfield.parse(text)
+        let subfield = try Subfield.parse(text, context)
         guard subfield.field.isWritable else { throw FlowSyntaxError(text, "\(text.echoed) is read-only") }
         guard subfield.width == 1 else {
             throw FlowSyntaxError(text, "result_dst in 'learn' action must be a single bit")
@@ -47,16 +47,16 @@ extension ActionParser {
 
     private func parseLearnSpec(_ item: KeyValue) throws(FlowSyntaxError) -> LearnParameters.Spec {
         if item.key.equals("load") { return try parseLearnLoad(item.value) }
-        if item.key.equals("output") { return .output(try Subfield.parse(item.value)) }
+        if item.key.equals("output") { return .output(try Subfield.parse(item.value, context)) }
         let destination: Subfield
         do {
-            destination = try Subfield.parse(item.key)
+            destination = try Subfield.parse(item.key, context)
         } catch {
             throw FlowSyntaxError(item.key, "unknown keyword \(item.key.echoed) in learn: \(error.message)")
         }
         if item.value.isEmpty { return .match(.field(destination), destination) }
         var rest = item.value
-        if let source = try? Subfield.take(&rest), rest.isEmpty {
+        if let source = try? Subfield.take(&rest, context), rest.isEmpty {
             guard source.width == destination.width else {
                 throw FlowSyntaxError(
                     item.value,
@@ -78,7 +78,7 @@ extension ActionParser {
         guard let at = text.firstIndex(of: "->") else { throw FlowSyntaxError(text, "missing `->' in \(text.quoted)") }
         if at == 0 { throw FlowSyntaxError(text, "missing source before `->' in \(text.quoted)") }
         if ASCII.isDigit(text[0]) {
-            let destination = try Subfield.parse(text.dropFirst(at + 2))
+            let destination = try Subfield.parse(text.dropFirst(at + 2), context)
             let value = try text.prefix(at).number("value of load", maximum: FieldLayout.ones(destination.width))
             return .load(.immediate(value), destination)
         }

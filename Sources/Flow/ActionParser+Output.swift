@@ -5,7 +5,7 @@ extension ActionParser {
         if text.firstIndex(of: "port") != nil, text.firstIndex(of: "max_len") != nil { return try parseTruncated(text) }
         if let port = try Ports.lookUp(text, context) { return ActionParser.output(to: port) }
         var rest = text
-        guard let subfield = try? Subfield.take(&rest), rest.isEmpty else {
+        guard let subfield = try? Subfield.take(&rest, context), rest.isEmpty else {
             throw FlowSyntaxError(text, "\(text.echoed): output to unknown port")
         }
         return .outputRegister(subfield)

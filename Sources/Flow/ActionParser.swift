@@ -164,8 +164,8 @@ struct ActionParser {
         case .setField: return try parseSetField(value)
         case .load: return try parseLoad(value)
         case .move: return try parseMove(value)
-        case .push: return .push(try Subfield.parse(value))
-        case .pop: return .pop(try Subfield.parse(value))
+        case .push: return .push(try Subfield.parse(value, context))
+        case .pop: return .pop(try Subfield.parse(value, context))
         case .deleteField: return try parseDeleteField(value)
         case .modVLANVID, .setVLANVID:
             let vid = try value.number("VLAN VID", maximum: 0xfff)

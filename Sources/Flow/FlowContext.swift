@@ -29,5 +29,8 @@ public struct FlowContext {
     public var groupExists: ((UInt32) -> Bool)?
     public var meterExists: ((UInt32) -> Bool)?
 
+    /// Where the `tun_metadata` fields lie.
+    public var tlvMap = TLVMap()
+
     public init(version: OpenFlowVersion = .openFlow15) { self.version = version }
 }

@@ -53,7 +53,7 @@ struct FlowLine {
         var actions: Text?
         while let item = rest.nextKeyValue() {
             if let field = MatchField.byName.find(item.key) {
-                try set(field, item)
+                try set(field.placed(by: context, at: item.key), item)
             } else if let word = FlowWord.byName.find(item.key) {
                 if case .actions = word, takesActions {
                     guard item.delimiter == UInt8(ascii: "=") else {
@@ -139,7 +139,7 @@ struct FlowLine {
     }
 
     private mutating func setSubfield(_ item: KeyValue) throws(FlowSyntaxError) {
-        let subfield = try Subfield.parse(item.key)
+        let subfield = try Subfield.parse(item.key, context)
         guard let layout = subfield.field.layout else {
             throw FlowSyntaxError(item.key, "\(subfield.field.name) is not mapped to an option")
         }

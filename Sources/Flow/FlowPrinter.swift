@@ -107,6 +107,8 @@ extension FlowMask {
         setExact(.tunIPv6Src)
         setExact(.tunIPv6Dst)
         for i in 0..<11 { setExact(slots[i]) }
+        self[.tunMetadataPresent] |= key[.tunMetadataPresent]
+        for word in Slot.tunMetadataSpace.word..<FlowKey.wordCount { bits.words[word] = ~0 }
     }
 
     private mutating func showHeaders(of key: FlowKey) {

@@ -16,15 +16,22 @@ public struct GroupParser {
     /// Every group of a file, in order; comments and blank lines as in flow files. Lines may begin with `add`, `modify`,
     /// `add_or_mod`, `delete`, `insert_bucket` or `remove_bucket`.
     public func parseFile(_ file: String, as command: GroupSpec.Command = .add) throws(FlowSyntaxError) -> [GroupSpec] {
+        var groups: [GroupSpec] = []
         try FlowParser.withBytes(file) { bytes throws(FlowSyntaxError) in
-            var groups: [GroupSpec] = []
-            try FlowParser.forEachLine(bytes) { (text, _) throws(FlowSyntaxError) in
-                var rest = text
-                let chosen = GroupParser.takeCommand(&rest) ?? command
-                var line = GroupLine(chosen, context)
-                groups.append(try line.parse(rest))
-            }
-            return groups
+            try parseFile(bytes, as: command) { group, _ in groups.append(group) }
+        }
+        return groups
+    }
+
+    /// The same for a file in memory; `body` gets each group with the number of its line.
+    public func parseFile(
+        _ bytes: UnsafeBufferPointer<UInt8>, as command: GroupSpec.Command = .add, _ body: (GroupSpec, Int) -> Void
+    ) throws(FlowSyntaxError) {
+        try FlowParser.forEachLine(bytes) { (text, number) throws(FlowSyntaxError) in
+            var rest = text
+            let chosen = GroupParser.takeCommand(&rest) ?? command
+            var line = GroupLine(chosen, context)
+            body(try line.parse(rest), number)
         }
     }
 
@@ -149,9 +156,9 @@ private struct GroupLine {
         var rest = text
         var list: [GroupSpec.HashedField] = []
         while let item = rest.nextKeyValue() {
-            guard let field = MatchField.byName.find(item.key), let layout = field.layout else {
-                throw FlowSyntaxError(item.key, "unknown field \(item.key.quoted)")
-            }
+            guard let field = try MatchField.byName.find(item.key)?.placed(by: context, at: item.key),
+                let layout = field.layout
+            else { throw FlowSyntaxError(item.key, "unknown field \(item.key.quoted)") }
             if list.contains(where: { $0.field == field }) { throw FlowSyntaxError(item.key, "duplicate field") }
             var mask = layout.wireMask
             if !item.value.isEmpty {
@@ -164,7 +171,7 @@ private struct GroupLine {
             list.append(GroupSpec.HashedField(field: field, mask: mask))
         }
         let order = MatchField.all
-        func rank(_ field: MatchField) -> Int { order.firstIndex(of: field) ?? 0 }
+        func rank(_ field: MatchField) -> Int { order.firstIndex(of: field.unplaced) ?? 0 }
         return list.sorted { rank($0.field) < rank($1.field) }
     }
 

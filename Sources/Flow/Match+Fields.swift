@@ -20,6 +20,9 @@ extension Match {
         let chosen = isExact ? all : (mask & layout.stored) &<< shift
         key[wide: layout.slot] = (key[wide: layout.slot] & ~all) | ((value &<< shift) & chosen)
         replaceMask(layout.slot, clearing: all, adding: chosen)
+        // Whoever asks for bits of an option, if only for none, asks for the option.
+        key[.tunMetadataPresent] |= field.presence
+        self.mask[.tunMetadataPresent] |= field.presence
     }
 
     private mutating func replaceMask(_ slot: Slot, clearing: UInt128, adding: UInt128) {

@@ -33,7 +33,7 @@ public struct FieldLayout: Sendable {
 }
 
 extension MatchField {
-    /// nil for `tun_metadata`, whose place only the TLV map knows.
+    /// nil for a `tun_metadata` field that no TLV map has placed.
     public var layout: FieldLayout? {
         switch self {
         case .dpHash: FieldLayout(.dpHash)
@@ -56,7 +56,7 @@ extension MatchField {
         case .tunERSPANHardwareID: FieldLayout(.tunERSPANHardwareID, width: 6, byteCount: 1)
         case .tunGTPUFlags: FieldLayout(.tunGTPUFlags)
         case .tunGTPUMessageType: FieldLayout(.tunGTPUMessageType)
-        case .tunMetadata: nil
+        case .tunMetadata(let field): field.layout
         case .metadata: FieldLayout(.metadata)
         case .inPort: FieldLayout(.inPort, width: 16, byteCount: 2)
         case .inPortOXM: FieldLayout(.inPort)
@@ -123,6 +123,6 @@ extension MatchField {
     }
 
     public var slot: Slot? { layout?.slot }
-    /// Bits that a subfield can name; 0 for `tun_metadata`.
+    /// Bits that a subfield can name; 0 for a `tun_metadata` field without a place.
     public var width: Int { layout?.width ?? 0 }
 }

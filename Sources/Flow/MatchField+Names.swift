@@ -66,7 +66,8 @@ extension MatchField {
         case .tunERSPANHardwareID: FieldNames("tun_erspan_hwid", oxm: "NXOXM_ET_ERSPAN_HWID")
         case .tunGTPUFlags: FieldNames("tun_gtpu_flags", oxm: "NXOXM_ET_GTPU_FLAGS")
         case .tunGTPUMessageType: FieldNames("tun_gtpu_msgtype", oxm: "NXOXM_ET_GTPU_MSGTYPE")
-        case .tunMetadata(let n): FieldNames("tun_metadata\(n)", nxm: "NXM_NX_TUN_METADATA\(n)")
+        case .tunMetadata(let field):
+            FieldNames("tun_metadata\(field.number)", nxm: "NXM_NX_TUN_METADATA\(field.number)")
         default: FieldNames("tun_id", "tunnel_id", nxm: "NXM_NX_TUN_ID", oxm: "OXM_OF_TUNNEL_ID")
         }
     }
@@ -157,7 +158,7 @@ extension MatchField {
         ]
         list += [.tunERSPANVersion, .tunERSPANIndex, .tunERSPANDirection, .tunERSPANHardwareID]
         list += [.tunGTPUFlags, .tunGTPUMessageType]
-        list += (0..<64).map { .tunMetadata(UInt8($0)) }
+        list += (0..<64).map { .tunMetadata(TunnelMetadataField(UInt8($0))) }
         list += [
             .metadata, .inPort, .inPortOXM, .skbPriority, .pktMark, .ctState, .ctZone, .ctMark, .ctLabel, .ctNwProto,
         ]

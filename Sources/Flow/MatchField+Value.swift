@@ -4,7 +4,7 @@ import Base
 // A `switch` and integer work; nothing here allocates.
 
 extension FlowKey {
-    /// The whole field; zero for a `tun_metadata` field, which has no fixed place.
+    /// The whole field; zero for a `tun_metadata` field without a place.
     public func value(of field: MatchField) -> UInt128 {
         guard let layout = field.layout else { return 0 }
         return (self[wide: layout.slot] &>> UInt128(truncatingIfNeeded: layout.shift)) & layout.stored & layout.wireMask
@@ -38,6 +38,7 @@ extension FlowKey {
         let bits = (mask & layout.stored & layout.wireMask) &<< UInt128(truncatingIfNeeded: layout.shift)
         let old = self[wide: layout.slot]
         self[wide: layout.slot] = (old & ~bits) | ((value &<< UInt128(truncatingIfNeeded: layout.shift)) & bits)
+        self[.tunMetadataPresent] |= field.presence
         if layout.slot == .vlanTCI, self[.vlanTCI] != 0, self[.vlanTPID] == 0 { self[.vlanTPID] = 0x8100 }
     }
 
@@ -92,6 +93,7 @@ extension FlowMask {
     /// Marks those bits of a field as looked at that `mask` selects.
     public mutating func mark(_ field: MatchField, mask: UInt128 = ~0) {
         guard let layout = field.layout else { return }
+        self[.tunMetadataPresent] |= field.presence
         if mask & layout.wireMask == layout.wireMask, layout.shift == 0,
             layout.stored == FieldLayout.ones(layout.slot.width)
         {

@@ -4,8 +4,8 @@ public enum MatchField: Hashable, Sendable {
     case tunID, tunSrc, tunDst, tunIPv6Src, tunIPv6Dst, tunFlags, tunTTL, tunTOS
     case tunGBPID, tunGBPFlags, tunERSPANVersion, tunERSPANIndex, tunERSPANDirection, tunERSPANHardwareID
     case tunGTPUFlags, tunGTPUMessageType
-    /// Number 0 to 63; which bytes of the key it takes is up to the TLV map.
-    case tunMetadata(UInt8)
+    /// Which bytes of the key it takes is up to the TLV map.
+    case tunMetadata(TunnelMetadataField)
     case metadata, inPort, inPortOXM, skbPriority, pktMark
     case ctState, ctZone, ctMark, ctLabel, ctNwProto
     case ctNwSrc, ctNwDst, ctIPv6Src, ctIPv6Dst, ctTpSrc, ctTpDst

@@ -185,6 +185,28 @@ struct MatchPrinter {
             parts.append(
                 "tun_flags=\(Digits.flags(key[.tunFlags] & 15, mask: mask[.tunFlags] & 15, all: 15, FlagNames.tunnel))")
         }
+        appendTunnelMetadata()
+    }
+
+    /// `tun_metadata0=0x5/0x7`; only the name if the option is asked for whatever it holds, `=NP` if it must not be there.
+    private mutating func appendTunnelMetadata() {
+        for number in UInt8(0)..<64 {
+            guard let field = context.tlvMap[number]?.field, mask[.tunMetadataPresent] & field.presence != 0 else {
+                continue
+            }
+            let name = "tun_metadata\(number)"
+            guard key[.tunMetadataPresent] & field.presence != 0 else {
+                parts.append(name + "=NP")
+                continue
+            }
+            let bits = field.bytes(of: mask.bits)
+            if bits.allSatisfy({ $0 == 0 }) {
+                parts.append(name)
+            } else {
+                let value = "\(name)=\(Digits.hex(field.bytes(of: key)))"
+                parts.append(bits.allSatisfy { $0 == 0xff } ? value : "\(value)/\(Digits.hex(bits))")
+            }
+        }
     }
 
     /// Whether there was something to say about this tag; the next one inwards is shown only then.

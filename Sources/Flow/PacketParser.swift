@@ -16,7 +16,7 @@ public struct PacketParser {
                 if let word = packetWord(item.key) {
                     try set(word.ethType, word.proto, item, &key)
                 } else if let field = MatchField.byName.find(item.key) {
-                    try set(field, item, &key)
+                    try set(field.placed(by: context, at: item.key), item, &key)
                 } else if !item.key.equals("eth") {
                     throw FlowSyntaxError(item.key, "unknown field \(item.key.echoed)")
                 }

@@ -1,24 +1,22 @@
 extension Subfield {
     /// Reads `NXM_NX_REG0[0..7]`, `reg0[5]`, `reg0[]` or `reg0`, the whole text.
-    static func parse(_ text: Text) throws(FlowSyntaxError) -> Subfield {
+    static func parse(_ text: Text, _ context: FlowContext) throws(FlowSyntaxError) -> Subfield {
         var rest = text
-        let subfield = try take(&rest)
+        let subfield = try take(&rest, context)
         if !rest.isEmpty { throw FlowSyntaxError(rest, "unexpected \(rest.quoted) behind a field") }
         return subfield
     }
 
     /// Reads a subfield off the front.
-    static func take(_ text: inout Text) throws(FlowSyntaxError) -> Subfield {
+    static func take(_ text: inout Text, _ context: FlowContext) throws(FlowSyntaxError) -> Subfield {
         var n = 0
         while n < text.count, text[n] != UInt8(ascii: "["), text[n] != UInt8(ascii: "-") { n += 1 }
         let name = text.prefix(n)
-        guard let field = MatchField.bySubfieldName.find(name) else {
+        guard let named = MatchField.bySubfieldName.find(name) else {
             throw FlowSyntaxError(
                 name, "unknown field \(name.quoted): expected one of ovs-fields(7), such as NXM_NX_REG0[0..15]")
         }
-        guard field.layout != nil else {
-            throw FlowSyntaxError(name, "\(field.name) is not mapped to an option: expected an entry of the TLV map")
-        }
+        let field = try named.placed(by: context, at: name)
         let width = field.width
         guard text[n] == UInt8(ascii: "[") else {
             text = text.dropFirst(n)

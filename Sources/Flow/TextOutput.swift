@@ -69,6 +69,12 @@ package enum Digits {
         mask == 0xffff_ffff_ffff ? ethernet(address) : "\(ethernet(address))/\(ethernet(mask))"
     }
 
+    /// A number of any length, its first byte the highest.
+    static func hex(_ bytes: [UInt8]) -> String {
+        let digits = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined().drop { $0 == "0" }
+        return digits.isEmpty ? "0" : "0x" + digits
+    }
+
     static func bytes(_ bytes: [UInt8]) -> String {
         bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ".")
     }

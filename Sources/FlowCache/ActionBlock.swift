@@ -8,7 +8,8 @@ import Pipeline
 ///     word 0   reference count 32 | words of program 16 | credits 16
 ///     word 1   dependencies
 ///     word 2   content hash 32 | sole output port 32 (0 unless the program is just `output`)
-///     word 3   drop reason 8 (0xff if none) | recirculates 1 | size class 7 | address of the next block of the hash chain 48
+///     word 3   drop reason 8 (0xff if none) | recirculates 1 | tracks 1 | size class 6 | address of the next block of the
+///              hash chain 48
 ///     then     the program, then two words for each credit
 public struct ActionBlock {
     @usableFromInline let words: UnsafeMutablePointer<UInt64>
@@ -28,11 +29,16 @@ public struct ActionBlock {
     @inlinable var contentHash: UInt32 { UInt32(truncatingIfNeeded: words[2] &>> 32) }
     @inlinable public var soleOutput: UInt32 { UInt32(truncatingIfNeeded: words[2]) }
     @inlinable public var dropReason: UInt8 { UInt8(truncatingIfNeeded: words[3] &>> 56) }
-    @inlinable var sizeClass: Int { Int(words[3] &>> 48 & 0x7f) }
+    @inlinable var sizeClass: Int { Int(words[3] &>> 48 & 0x3f) }
     /// Whether the program sends frames back to the tables.
-    var recirculates: Bool {
-        get { words[3] & 1 << 55 != 0 }
+    public internal(set) var recirculates: Bool {
+        @inline(__always) get { words[3] & 1 &<< 55 != 0 }
         nonmutating set { words[3] = newValue ? words[3] | 1 << 55 : words[3] & ~(1 << 55) }
+    }
+    /// Whether the program sends frames through connection tracking.
+    public internal(set) var tracks: Bool {
+        @inline(__always) get { words[3] & 1 &<< 54 != 0 }
+        nonmutating set { words[3] = newValue ? words[3] | 1 << 54 : words[3] & ~(1 << 54) }
     }
     @inlinable public var program: UnsafeMutablePointer<UInt64> { words + Self.headerWords }
 

@@ -68,6 +68,9 @@ struct BlockStore: ~Copyable {
         return block
     }
 
+    /// Takes one more reference.
+    func retain(_ block: ActionBlock) { block.references += 1 }
+
     /// Gives one reference back.
     mutating func release(_ block: ActionBlock) {
         block.references -= 1
@@ -128,6 +131,7 @@ struct BlockStore: ~Copyable {
             block.recirculates = true
             frozen.retain($0)
         }
+        block.tracks = ProgramStep.tracks(block.program, count: block.programCount)
         return block
     }
 

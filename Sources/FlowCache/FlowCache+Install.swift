@@ -133,7 +133,7 @@ extension FlowCache {
 
     private mutating func freeRecord(_ flow: UInt32) {
         records[Int(flow)] = Megaflow()
-        accounts[Int(flow)].nextFree = firstFree
+        accounts[Int(flow)] = MegaflowAccount(nextFree: firstFree)
         firstFree = flow
     }
 
@@ -219,7 +219,8 @@ extension FlowCache {
         var victim: UInt32?
         for _ in 0..<8 {
             let flow = UInt32(truncatingIfNeeded: nextRandom() >> 32) % max(1, recordTop)
-            guard records[Int(flow)].serial != 0 else { continue }
+            // One that sessions go through is in use, whatever it has counted itself.
+            guard records[Int(flow)].serial != 0, accounts[Int(flow)].paths == 0 else { continue }
             if let best = victim, records[Int(best)].used <= records[Int(flow)].used { continue }
             victim = flow
         }
@@ -236,6 +237,7 @@ extension FlowCache {
         let tuple = tuples + Int(record.pointee.tuple)
         tuple.pointee.remove(record.pointee.slot)
         blocks.release(ActionBlock(block))
+        if accounts[Int(flow)].paths > 0 { deletions &+= 1 }
         freeRecord(flow)
         flows -= 1
     }

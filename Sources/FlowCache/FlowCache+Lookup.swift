@@ -31,7 +31,18 @@ extension FlowCache {
     /// Key of packet `i` is extracted: takes note, and asks for the cache lines that its lookup will need.
     @inlinable @inline(__always)
     public func prepare(_ i: Int, isExtended: Bool) {
-        burst.extended[i] = isExtended
+        note(i, isExtended: isExtended)
+        prepare(i)
+    }
+
+    /// Key of packet `i` is extracted; it may be looked up later.
+    @inlinable @inline(__always)
+    public func note(_ i: Int, isExtended: Bool) { burst.extended[i] = isExtended }
+
+    /// Packet `i`, of which note was taken, will be looked up.
+    @inlinable @inline(__always)
+    public func prepare(_ i: Int) {
+        let isExtended = burst.extended[i]
         guard tupleCount > FlowCacheLimits.directTupleLimit else { return }
         let h = hash(burst.key(i), isExtended: isExtended)
         burst.hashes[i] = h
@@ -41,22 +52,27 @@ extension FlowCache {
 
     /// Looks the burst's first `count` packets up. Those found have their block set and their statistics counted; the
     /// positions of the others are in `burst.unresolved`, as many as returned.
+    ///
+    /// - Parameter sessions: number of each packet's session, if some have one: those are passed over.
     @inlinable
-    public mutating func classify(_ count: Int, now: UInt64) -> Int {
+    public mutating func classify(
+        _ count: Int, now: UInt64, besides sessions: UnsafePointer<UInt32>? = nil
+    ) -> Int {
         if configuration.levels == .none {
             for i in 0..<count { burst.unresolved[i] = UInt16(truncatingIfNeeded: i) }
             return count
         }
         guard tupleCount > FlowCacheLimits.directTupleLimit, configuration.levels == .all else {
-            return classifyDirectly(count, now: now)
+            return classifyDirectly(count, now: now, besides: sessions)
         }
-        findCandidates(count)
+        findCandidates(count, besides: sessions)
         var unresolved = 0
         var hits: UInt64 = 0
         // An entry made for an earlier packet of the burst may have moved or overwritten a candidate.
         var hasEntered = false
         let generation = self.generation
         for i in 0..<count {
+            if let sessions, sessions[i] != 0 { continue }
             if let entry = burst.candidates[i], !hasEntered || matches(entry, burst.key(i), burst.hashes[i]) {
                 let flow = records + Int(UInt32(truncatingIfNeeded: entry[1] &>> 32))
                 if flow.pointee.serial == entry[7], flow.pointee.generation == generation || refresh(flow) {
@@ -79,8 +95,9 @@ extension FlowCache {
 
     /// Exact cache, first half: entries whose words agree, their megaflows on the way into the cache.
     @inlinable @inline(__always)
-    func findCandidates(_ count: Int) {
+    func findCandidates(_ count: Int, besides sessions: UnsafePointer<UInt32>?) {
         for i in 0..<count {
+            if let sessions, sessions[i] != 0 { continue }
             let h = burst.hashes[i]
             let key = burst.key(i)
             var entry = exact + Int(h & exactMask) &* Self.exactWords
@@ -143,18 +160,40 @@ extension FlowCache {
         return true
     }
 
+    /// One packet that was passed over, after all: whether the megaflow table has an answer that holds. Otherwise it is to be
+    /// resolved.
+    public mutating func classifyLate(_ i: Int, now: UInt64) -> Bool {
+        burst.suspects[i] = UInt32.max
+        guard configuration.levels != .none else { return false }
+        if tupleCount > FlowCacheLimits.directTupleLimit {
+            burst.hashes[i] = hash(burst.key(i), isExtended: burst.extended[i])
+            return classifyFurther(i, now: now)
+        }
+        let found = findMegaflow(burst.key(i))
+        burst.suspects[i] = found
+        guard found != UInt32.max else { return false }
+        let flow = records + Int(found)
+        guard flow.pointee.generation == generation || refresh(flow) else { return false }
+        statistics.megaflowHits &+= 1
+        Self.account(flow, burst.packets[i], now)
+        burst.blocks[i] = flow.pointee.block
+        return true
+    }
+
     /// Few tuples: straight to them, the caches in front would only cost memory traffic.
     ///
     /// Where few megaflows answer for many packets, the next packet mostly belongs to the same one as the last: then
     /// comparing with that one first saves the hashing. Whether it pays is seen from the burst before.
     @inlinable
-    mutating func classifyDirectly(_ count: Int, now: UInt64) -> Int {
+    mutating func classifyDirectly(_ count: Int, now: UInt64, besides sessions: UnsafePointer<UInt32>?) -> Int {
         var unresolved = 0
+        var hits = 0
         var repeats = 0
         let generation = self.generation
         let triesLast = repeatsPay
         var last = UInt32.max
         for i in 0..<count {
+            if let sessions, sessions[i] != 0 { continue }
             let key = UnsafePointer(burst.key(i))
             var found = last
             if !(triesLast && last != UInt32.max && isMatch(last, key)) { found = findMegaflow(key) }
@@ -165,6 +204,7 @@ extension FlowCache {
                 if flow.pointee.generation == generation || refresh(flow) {
                     Self.account(flow, burst.packets[i], now)
                     burst.blocks[i] = flow.pointee.block
+                    hits &+= 1
                     continue
                 }
             }
@@ -172,8 +212,8 @@ extension FlowCache {
             burst.unresolved[unresolved] = UInt16(truncatingIfNeeded: i)
             unresolved &+= 1
         }
-        repeatsPay = repeats &* 4 >= count &* 3
-        statistics.megaflowHits &+= UInt64(count &- unresolved)
+        repeatsPay = repeats &* 4 >= (hits &+ unresolved) &* 3
+        statistics.megaflowHits &+= UInt64(hits)
         return unresolved
     }
 

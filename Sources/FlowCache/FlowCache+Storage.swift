@@ -69,6 +69,8 @@ public struct FlowCache: ~Copyable {
     var recordTop: UInt32 = 0
     var firstFree = UInt32.max
     @usableFromInline var flows = 0
+    /// Megaflows deleted that sessions went through.
+    var deletions: UInt64 = 0
     /// Megaflows.
     public var flowCount: Int { flows }
     var nextSerial: UInt64 = 1

@@ -45,7 +45,7 @@ extension FlowCache {
             let flow = sweepAt
             sweepAt += 1
             guard records[Int(flow)].serial != 0 else { continue }
-            if records[Int(flow)].used &+ maximumIdle <= now {
+            if records[Int(flow)].used &+ maximumIdle <= now, accounts[Int(flow)].paths == 0 {
                 statistics.expired &+= 1
                 delete(flow, stations)
             } else {

@@ -53,7 +53,9 @@ public struct FlowCacheConfiguration: Sendable, Equatable {
     public var signatureEntries = 1_048_576
     /// Megaflows; at the limit the least recently used of a sample makes room.
     public var flowLimit = 200_000
-    /// Milliseconds without a packet after which a megaflow goes.
+    /// Sessions; 64 bytes each, touched as they are used, and 16 in their index. 0: none.
+    public var sessionLimit = 1 << 21
+    /// Milliseconds without a packet after which a megaflow or a session goes.
     public var maximumIdle: UInt64 = 10_000
 
     /// For packets that come back from connection tracking, whose keys have words of tracking too: made by `returning`.

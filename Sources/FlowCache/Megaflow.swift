@@ -31,7 +31,8 @@ struct MegaflowAccount {
     var creditedBytes: UInt64 = 0
     var created: UInt64 = 0
     var nextFree: UInt32 = 0
-    var unused: UInt32 = 0
+    /// Paths of sessions that go through it: it stays while there are any, since they count for it.
+    var paths: UInt32 = 0
 }
 
 /// A megaflow under inspection, for `dp/dump-flows`.

@@ -42,6 +42,12 @@ public struct PacketHeader {
     public var tracking: InlineArray<9, UInt64>
     /// The connection, as the tracker that found it numbers it.
     public var connection: UInt64
+    /// Guard of the connection as the last `ct` left it, 0 if what was found cannot be relied on for the next packet; and how
+    /// the packet went through it.
+    public var guardWord: UInt64
+    public var passage: UInt8
+    /// Number of the trace that records its way, 0 if none does.
+    public var trace: UInt16
 
     /// `struct virtio_net_hdr` without the flags that no port uses.
     public struct Offload {

@@ -97,6 +97,7 @@ public struct PacketPool: ~Copyable {
         packet.pointee.offload = PacketHeader.Offload()
         packet.pointee.isTracked = false
         packet.pointee.recirculations = 0
+        packet.pointee.trace = 0
         return packet
     }
 

@@ -54,6 +54,8 @@ extension ActionStep {
         case .controller(let parameters):
             step.op = .controller
             step.number = UInt32(parameters.reason.rawValue)
+            step.flag = parameters.meterID != nil
+            step.second = parameters.meterID ?? 0
             // Without particulars it is `output:CONTROLLER`.
             if parameters.isPlain { step.setClass = .output }
         case .enqueue(let port, let queue):
@@ -138,9 +140,12 @@ extension ActionStep {
         case .conntrackClear:
             step.op = .conntrackClear
             step.setClass = .conntrackClear
-        case .meter, .nat, .sample: step.op = .unsupported
-        // `note` is for people. What `delete_field` deletes
-        // (tunnel options) is not kept.
+        case .meter(let id): step = numbered(.meter, id)
+        case .nat, .sample: step.op = .unsupported
+        case .deleteField(let field):
+            step.op = .deleteOption
+            step.target = FieldRun(field)
+        // `note` is for people.
         default: step.op = .nothing
         }
         return step
@@ -232,7 +237,7 @@ extension ActionStep {
             // The lower two bits are ECN, a field of its own.
             step.highMask &= ~0x300
             step.high &= ~0x300
-        case .plain, .metadata, .absent: break
+        case .plain, .metadata, .tunnelOption, .absent: break
         }
         return step
     }

@@ -53,14 +53,17 @@ struct ActionStep: Sendable {
         /// Bits of the outermost label stack entry.
         case assignLabel
         case assignInPort
+        /// Takes a tunnel option away.
+        case deleteOption
         case move, push, pop
         case pushVLAN, popVLAN, pushMPLS, popMPLS
         case decTTL, decMPLSTTL
         case setQueue, popQueue
         case multipath, checkLength, learn, finTimeout
         case conntrack, conntrackClear
+        case meter
         case nothing
-        /// Meters, sampling: what the flow-mod layer refuses.
+        /// Sampling: what the flow-mod layer refuses.
         case unsupported
     }
 

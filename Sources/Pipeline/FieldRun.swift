@@ -23,6 +23,8 @@ struct FieldRun: Sendable {
         case inPort16
         /// The ingress port, 32 bits.
         case inPort
+        /// An option of a tunnel header: whoever writes to it makes it present.
+        case tunnelOption
         /// A field that this switch does not keep: reads as zero, writes go nowhere.
         case absent
     }
@@ -35,6 +37,8 @@ struct FieldRun: Sendable {
     var isWide: Bool
     var kind: Kind
     var requirement: Requirement
+    /// Of a tunnel option, its number.
+    var option: UInt8 = 0
 
     static var none: FieldRun {
         FieldRun(word: 0, shift: 0, width: 0, isWide: false, kind: .absent, requirement: .none)
@@ -65,6 +69,7 @@ struct FieldRun: Sendable {
         isWide = slot.width > 64
         kind = Kind(field)
         requirement = Requirement(field.prerequisite)
+        if case .tunMetadata(let option) = field { self.option = option.number }
     }
 
     init(_ subfield: Subfield) {
@@ -108,6 +113,11 @@ enum Requirement: UInt8, Sendable {
     }
 }
 
+extension FieldRun {
+    /// Of a tunnel option, the bit that says whether it is there.
+    var presence: UInt64 { kind == .tunnelOption ? 1 &<< UInt64(option & 63) : 0 }
+}
+
 extension FieldRun.Kind {
     init(_ field: MatchField) {
         switch field {
@@ -119,6 +129,7 @@ extension FieldRun.Kind {
         case .nwTOS: self = .tos
         case .inPort: self = .inPort16
         case .inPortOXM: self = .inPort
+        case .tunMetadata: self = .tunnelOption
         case .ethSrc, .ethDst, .ethType, .ipv4Src, .ipv4Dst, .ipv6Src, .ipv6Dst, .ipv6Label, .nwProto, .ipDSCP,
             .nwECN, .nwTTL, .ipFrag, .arpOp, .arpSPA, .arpTPA, .arpSHA, .arpTHA, .tcpSrc, .tcpDst, .tcpFlags, .udpSrc,
             .udpDst, .sctpSrc, .sctpDst, .icmpType, .icmpCode, .icmpv6Type, .icmpv6Code, .ndTarget, .ndSLL, .ndTLL,

@@ -77,6 +77,14 @@ extension FlowPlan {
         return selected
     }
 
+    /// Deletes the rules that refer to a meter: OpenFlow 1.5.1, 7.3.4.4, "OFPMC_DELETE".
+    mutating func removeUsers(ofMeter id: UInt32) {
+        for place in (book.meterUsers[id] ?? []).sorted() {
+            if let rule = bridge.slab.rule(at: place) { remove(rule, at: place) }
+        }
+        removeOrphans()
+    }
+
     // MARK: Checks
 
     /// Refuses actions that name what does not exist.
@@ -88,10 +96,8 @@ extension FlowPlan {
             }
         }
         if traits.contains(.usesMeters) {
-            for case .meter(let id) in actions {
-                throw bridge.meters[id] == nil
-                    ? StateError(.badMeter, "meter \(id) does not exist")
-                    : StateError(.badMeter, "meter \(id) cannot be used in a flow: this switch does not police yet")
+            for id in actions.meters.sorted() where bridge.meters[id] == nil {
+                throw StateError(.badMeter, "meter \(id) does not exist")
             }
         }
         if traits.contains(.goesToTable) {

@@ -28,6 +28,7 @@ final class RuleBook {
     /// Rules that can time out, in no particular order.
     private(set) var expirable: [RuleIndex] = []
     private(set) var groupUsers: [UInt32: Set<RuleIndex>] = [:]
+    private(set) var meterUsers: [UInt32: Set<RuleIndex>] = [:]
     /// Number of `learn` actions with `delete_learned` that make such rules.
     private var learners: [Learned: Int] = [:]
     /// Rules in each table.
@@ -59,6 +60,9 @@ final class RuleBook {
         if rule.traits.contains(.usesGroups) {
             for group in rule.actions.groups { groupUsers[group, default: []].insert(place) }
         }
+        if rule.traits.contains(.usesMeters) {
+            for meter in rule.actions.meters { meterUsers[meter, default: []].insert(place) }
+        }
         if rule.traits.contains(.ownsLearned) {
             rule.forEachLearned { learners[$0, default: 0] += 1 }
         }
@@ -81,6 +85,12 @@ final class RuleBook {
             for group in rule.actions.groups {
                 groupUsers[group]?.remove(place)
                 if groupUsers[group]?.isEmpty == true { groupUsers[group] = nil }
+            }
+        }
+        if rule.traits.contains(.usesMeters) {
+            for meter in rule.actions.meters {
+                meterUsers[meter]?.remove(place)
+                if meterUsers[meter]?.isEmpty == true { meterUsers[meter] = nil }
             }
         }
         if rule.traits.contains(.ownsLearned) {

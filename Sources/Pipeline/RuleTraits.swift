@@ -12,11 +12,13 @@ struct RuleTraits: OptionSet, Sendable {
     static let lowersTimeouts = RuleTraits(rawValue: 8)
     static let conjunctive = RuleTraits(rawValue: 16)
     static let goesToTable = RuleTraits(rawValue: 32)
+    /// Names a `tun_metadata` field.
+    static let usesTunnelOptions = RuleTraits(rawValue: 64)
 
     init(rawValue: UInt8) { self.rawValue = rawValue }
 
     init(_ actions: [Action]) {
-        self = []
+        self = actions.tunnelOptions == 0 ? [] : .usesTunnelOptions
         for action in actions {
             switch action {
             case .output, .drop, .setField: break
@@ -50,6 +52,13 @@ extension Sequence<Action> {
     var groups: Set<UInt32> {
         var found: Set<UInt32> = []
         forEachFlattened { if case .group(let id) = $0 { found.insert(id) } }
+        return found
+    }
+
+    /// Those that instructions name; `controller(meter_id=...)` does not hold on to its meter.
+    var meters: Set<UInt32> {
+        var found: Set<UInt32> = []
+        forEachFlattened { if case .meter(let id) = $0 { found.insert(id) } }
         return found
     }
 

@@ -23,6 +23,18 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
         // Meters.
         case meterExists = "OFPMMFC_METER_EXISTS"
         case unknownMeter = "OFPMMFC_UNKNOWN_METER"
+        case badMeterFlags = "OFPMMFC_BAD_FLAGS"
+        case badMeterRate = "OFPMMFC_BAD_RATE"
+        case badBand = "OFPMMFC_BAD_BAND"
+        case tooManyBands = "OFPMMFC_OUT_OF_BANDS"
+        case tooManyMeters = "OFPMMFC_OUT_OF_METERS"
+        // TLV maps of tunnels.
+        case alreadyMapped = "NXTTMFC_ALREADY_MAPPED"
+        case duplicateMapping = "NXTTMFC_DUP_ENTRY"
+        case badOptionLength = "NXTTMFC_BAD_OPT_LEN"
+        case badTunnelField = "NXTTMFC_BAD_FIELD_IDX"
+        case tlvMapFull = "NXTTMFC_TABLE_FULL"
+        case mappingInUse = "NXTTMFC_INVALID_TLV_DEL"
         // Everything else.
         case unknown
         case duplicate
@@ -40,7 +52,7 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        kind.rawValue.hasPrefix("OFP") ? "\(message) (\(kind.rawValue))" : message
+        kind.rawValue.hasPrefix("OFP") || kind.rawValue.hasPrefix("NXT") ? "\(message) (\(kind.rawValue))" : message
     }
 }
 

@@ -1,5 +1,6 @@
 import Base
 import Flow
+import Shaping
 
 /// Settings of a bridge, named as in Open vSwitch.
 public struct BridgeSettings: Sendable, Equatable {
@@ -53,7 +54,7 @@ extension SwitchModel {
         return number
     }
 
-    /// Removes a bridge with its ports, flows and groups.
+    /// Removes a bridge with its ports, flows, groups and meters.
     public func deleteBridge(_ name: String) throws(StateError) {
         let bridge = try self.bridge(name)
         let number = bridge.number
@@ -72,6 +73,7 @@ extension SwitchModel {
         }
         books[number] = RuleBook()
         for counter in counters { self.counters.release(counter) }
+        for meter in bridge.meters.values { meters.remove(meter.number) }
         forget(gone)
     }
 

@@ -1,5 +1,6 @@
 import Actions
 import Base
+import Shaping
 import Synchronization
 
 /// The owner of the switch's configuration: the only way to change a `SwitchState`.
@@ -16,6 +17,8 @@ public final class SwitchModel: @unchecked Sendable {
 
     public let counters = Counters()
     public let changes = ChangeLog()
+    /// What polices; `Meter.number` leads into it.
+    public let meters = MeterTable()
     /// What `learn` actions ask for.
     public let learnQueue = LearnQueue()
     /// States that frames come back to.

@@ -61,6 +61,8 @@ public final class BridgeState {
     public var groups: [UInt32: Group] = [:]
     public var meters: [UInt32: Meter] = [:]
     public var mirrors: [Mirror] = []
+    /// Which options of tunnel headers the `tun_metadata` fields stand for.
+    public var tlvMap = TLVMap()
     /// Learned MAC addresses; shared by both copies.
     public let stations: StationTable
     /// `other_config:forward-bpdu`.

@@ -32,6 +32,7 @@ extension Translator {
         case .assignTCI: assignTCI(step)
         case .assignLabel: assignLabel(step)
         case .assignInPort: assignInPort(step)
+        case .deleteOption: deleteOption(step.pointee.target)
         case .move: move(step)
         case .push: push(step.pointee.source)
         case .pop: pop(step.pointee.target)
@@ -63,7 +64,9 @@ extension Translator {
         case .output: output(to: PortNumber(step.pointee.number))
         case .outputTruncated: outputTruncated(to: PortNumber(step.pointee.number), step.pointee.second)
         case .outputRegister: outputRegister(step.pointee.source)
-        case .controller: controller(reason: step.pointee.number)
+        case .controller:
+            controller(reason: step.pointee.number, meter: step.pointee.flag ? step.pointee.second : nil)
+        case .meter: meter(step.pointee.number)
         case .enqueue: enqueue(to: PortNumber(step.pointee.number), queue: step.pointee.second)
         case .group: if !visitGroup(step.pointee.number) { return .endsList }
         case .bundle: bundle(step, code, i)

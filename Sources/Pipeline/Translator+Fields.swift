@@ -51,6 +51,7 @@ extension Translator {
         } else {
             put(word, high, highMask)
             if run.isWide { put(word + 1, low, lowMask) }
+            if run.kind == .tunnelOption { put(Slot.tunMetadataPresent.word, run.presence, run.presence) }
         }
     }
 
@@ -58,6 +59,8 @@ extension Translator {
     func read(_ run: FieldRun) -> UInt128 {
         let word = Int(run.word)
         let shift = UInt64(run.shift)
+        // An option that is not there reads as zero, and is zero in the flow.
+        if run.kind == .tunnelOption { _ = see(Slot.tunMetadataPresent.word, run.presence) }
         guard run.isWide else {
             guard run.kind != .absent else { return 0 }
             let bits = run.width >= 64 ? ~0 : (1 &<< UInt64(run.width)) &- 1
@@ -86,7 +89,7 @@ extension Translator {
         case .vlanVID, .vlanPCP: putTCI(low | 0x1000, lowMask | 0x1000)
         case .mpls: putLabel(low, lowMask)
         case .inPort, .inPort16: putInPort(low, lowMask, isShort: run.kind == .inPort16)
-        case .plain, .tos, .metadata:
+        case .plain, .tos, .metadata, .tunnelOption:
             if run.isWide {
                 store(
                     run, high: UInt64(truncatingIfNeeded: placed >> 64),
@@ -153,6 +156,13 @@ extension Translator {
 
     func assignInPort(_ step: UnsafePointer<ActionStep>) {
         putInPort(step.pointee.high, step.pointee.highMask, isShort: step.pointee.flag)
+    }
+
+    /// `delete_field`.
+    func deleteOption(_ run: FieldRun) {
+        guard run.kind == .tunnelOption else { return }
+        write(run, 0)
+        put(Slot.tunMetadataPresent.word, 0, run.presence)
     }
 
     private func noteUnmet(_ step: UnsafePointer<ActionStep>) {

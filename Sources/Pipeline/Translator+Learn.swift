@@ -76,6 +76,10 @@ extension Translator {
         let placedMask = bits << UInt128(run.shift)
         let placed = (value << UInt128(run.shift)) & placedMask
         let word = Int(run.word)
+        if run.kind == .tunnelOption {
+            match.key[.tunMetadataPresent] |= run.presence
+            match.mask[.tunMetadataPresent] |= run.presence
+        }
         func put(_ word: Int, _ value: UInt64, _ mask: UInt64) {
             match.key.words[word] = match.key.words[word] & ~mask | value
             match.mask.bits.words[word] |= mask

@@ -130,10 +130,28 @@ extension Translator {
         if !sent { note(.noOutput) }
     }
 
-    /// There is no controller: what would go to one is counted.
-    func controller(reason: UInt32) {
+    /// There is no controller: what would go to one is counted. The meter that it names polices it, or the one for all that
+    /// goes to controllers, if there are such.
+    func controller(reason: UInt32, meter id: UInt32? = nil) {
         commit()
-        translation.program.controller(reason: reason)
+        let number = id.flatMap { meterNumber($0) } ?? meterNumber(Meter.controllerID)
+        translation.program.controller(reason: reason, meter: number)
+    }
+
+    /// `meter`: it sees the frame as it is by then. Pending changes to headers come behind it, as in Open vSwitch.
+    func meter(_ id: UInt32) {
+        if let number = meterNumber(id) { translation.program.meter(number) }
+    }
+
+    /// A frame that only meters see is sent nowhere: for the first reason that was met.
+    func sayWhyNothingIsSent() {
+        guard !translation.program.isEmpty, translation.program.hasOnlyMeters else { return }
+        translation.program.drop(firstReason ?? .noOutput)
+    }
+
+    private func meterNumber(_ id: UInt32) -> UInt32? {
+        dependencies.formUnion(.meters)
+        return bridge._withUnsafeGuaranteedRef { $0.meters.isEmpty ? nil : $0.meters[id]?.number }
     }
 }
 

@@ -284,6 +284,7 @@ extension Translator {
             translation.dropReason = failure
         } else {
             removeLastClone()
+            sayWhyNothingIsSent()
             translation.dropReason = translation.program.isEmpty ? firstReason ?? .noOutput : nil
         }
         translation.dependencies = dependencies

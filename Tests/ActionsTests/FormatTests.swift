@@ -76,6 +76,21 @@ import Testing
             } == "trunc(64),set(skb_priority(0x5)),set(skb_mark(0x1)),hash(sym_l4(3))")
     }
 
+    @Test func meters() {
+        #expect(
+            text {
+                $0.meter(3)
+                $0.controller(reason: 1, meter: 7)
+                $0.controller(reason: 2)
+                $0.output(PortIndex(4))
+            } == "meter(3),sample(sample=100.0%,actions(meter(7),userspace(pid=0,controller(reason=1)))),"
+                + "userspace(pid=0,controller(reason=2)),4")
+        // A flag without its operand.
+        #expect(
+            ProgramFormatter.format([ProgramBuilder.head(.controller, flags: 1, immediate: 1)]) { _ in "p" }
+                == "userspace(pid=0,controller(reason=1))")
+    }
+
     @Test func bodies() {
         #expect(
             text {

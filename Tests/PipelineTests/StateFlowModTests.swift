@@ -200,7 +200,7 @@ import Testing
         #expect(model.rules().count == 3)
     }
 
-    @Test("goto_table goes forward only; meters are known but not used") func checks() throws {
+    @Test("goto_table goes forward only; groups and meters have to be there") func checks() throws {
         let model = try SwitchModel.withBridge()
         func kind(_ actions: [Action], table: UInt8 = 0) -> StateError.Kind? {
             do throws(StateError) {
@@ -214,10 +214,12 @@ import Testing
         #expect(kind([.meter(1)]) == .badMeter)
         var meter = MeterSpec()
         meter.id = .number(1)
+        meter.flags = .kilobitsPerSecond
         meter.bands = [.init(kind: .drop, rate: 1000, burst: 0)]
         try model.addMeter(meter, to: "br0", now: 1)
         #expect(throws: StateError.self) { try model.addMeter(meter, to: "br0", now: 1) }
-        #expect(kind([.meter(1)]) == .badMeter)
+        #expect(kind([.meter(1)]) == nil)
+        #expect(kind([.meter(2)]) == .badMeter)
         #expect(kind([.writeActions([.group(3)])]) == .badGroup)
         #expect(kind([.clone([.group(3)])]) == .badGroup)
     }

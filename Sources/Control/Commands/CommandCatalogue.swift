@@ -74,6 +74,10 @@ public enum CommandCatalogue {
             "add-group", .groups, "[--may-create] BR GROUP", 2...2, "add a group", options: ["--may-create"]),
         CommandSpec(
             "mod-group", .groups, "[--may-create] BR GROUP", 2...2, "change a group", options: ["--may-create"]),
+        CommandSpec(
+            "add-groups", .groups, "BR FILE", 2...3,
+            "apply a file of groups, whole or not at all (- is standard input)",
+            readsFile: 1),
         CommandSpec("insert-buckets", .groups, "BR GROUP", 2...2, "add buckets to a group"),
         CommandSpec("remove-buckets", .groups, "BR GROUP", 2...2, "take buckets from a group"),
         CommandSpec("del-groups", .groups, "BR [GROUP]", 1...2, "delete one group or all"),
@@ -84,6 +88,11 @@ public enum CommandCatalogue {
         CommandSpec("del-meters", .groups, "BR [METER]", 1...2, "delete one meter or all"),
         CommandSpec("dump-meters", .groups, "BR [METER]", 1...2, "meters and their bands"),
         CommandSpec("meter-stats", .groups, "BR [METER]", 1...2, "packets and bytes that meters saw"),
+        CommandSpec(
+            "add-tlv-map", .groups, "BR MAP", 2...2,
+            "let tun_metadata fields stand for tunnel options, as in {class=0x102,type=0x80,len=4}->tun_metadata0"),
+        CommandSpec("del-tlv-map", .groups, "BR [MAP]", 1...2, "delete the mappings of a map or all"),
+        CommandSpec("dump-tlv-map", .groups, "BR", 1...1, "which tunnel options tun_metadata fields stand for"),
     ]
 
     private static let packets: [CommandSpec] = [

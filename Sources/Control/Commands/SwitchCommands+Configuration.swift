@@ -71,6 +71,7 @@ extension SwitchCommands {
             guard let bridge = model.state.bridge(named: configuration.bridges[i].name) else { continue }
             let context = context(bridge, .openFlow15)
             configuration.bridges[i].groups = (try? model.dumpGroups(of: bridge.name, context: context)) ?? []
+            configuration.bridges[i].tlvMap = bridge.tlvMap.mappings.map(\.text)
             configuration.bridges[i].meters = ((try? model.dumpMeters(.all, of: bridge.name)) ?? []).map {
                 String($0.map { $0 == "\n" ? " " : $0 })
             }
@@ -130,7 +131,10 @@ extension SwitchCommands {
         case .changePort(let bridge, let port):
             try configured.changePort(try configured.port(port.name, bridge: bridge), to: port)
         case .addMirror(let bridge, let mirror): try configured.addMirror(mirror, to: bridge)
-        case .replaceMeters(let bridge, let lines): try replaceMeters(of: bridge, lines)
+        case .addMappings(let bridge, let lines): try addMappings(to: bridge, lines)
+        case .deleteMappings(let bridge, let lines): try deleteMappings(of: bridge, keeping: lines)
+        case .addMeters(let bridge, let lines): try addMeters(to: bridge, lines)
+        case .deleteMeters(let bridge, let lines): try deleteMeters(of: bridge, keeping: lines)
         case .addGroups(let bridge, let lines): try addGroups(to: bridge, lines)
         case .replaceFlows(let bridge, let text): try replaceFlows(of: bridge, with: text, name: "\(bridge) flows")
         case .deleteGroups(let bridge, let lines): try deleteGroups(of: bridge, keeping: lines)

@@ -38,7 +38,7 @@ extension SwitchCommands {
     /// The form of ovs-appctl's `dpif/show`: OpenFlow number, number in the datapath, type.
     private func showDatapath() -> CommandResult {
         let cache = device.cacheSummary
-        let hits = cache.exactHits &+ cache.signatureHits &+ cache.megaflowHits
+        let hits = cache.sessionHits &+ cache.exactHits &+ cache.signatureHits &+ cache.megaflowHits
         var text = "weft@weft: hit:\(hits) missed:\(cache.misses)\n"
         for bridge in model.state.bridges.compactMap({ $0 }).sorted(by: { $0.name < $1.name }) {
             text += "  \(bridge.name):\n"
@@ -61,6 +61,9 @@ extension SwitchCommands {
             text: {
                 """
                 caches: \(levels)
+                session hits: \(cache.sessionHits), refused: \(cache.sessionsRefused)
+                sessions: \(cache.sessions), paths: \(cache.sessionPaths), made: \(cache.sessionsMade), \
+                unfit: \(cache.sessionsUnfit), evicted: \(cache.sessionsEvicted)
                 lookups: \(all)
                   exact hits: \(cache.exactHits)\(share(cache.exactHits))
                   signature hits: \(cache.signatureHits)\(share(cache.signatureHits))
@@ -75,7 +78,11 @@ extension SwitchCommands {
             },
             json: {
                 [
-                    "caches": .string(levels), "exact_hits": JSONValue(cache.exactHits),
+                    "caches": .string(levels), "session_hits": JSONValue(cache.sessionHits),
+                    "sessions_refused": JSONValue(cache.sessionsRefused), "sessions": JSONValue(cache.sessions),
+                    "session_paths": JSONValue(cache.sessionPaths), "sessions_made": JSONValue(cache.sessionsMade),
+                    "sessions_unfit": JSONValue(cache.sessionsUnfit),
+                    "sessions_evicted": JSONValue(cache.sessionsEvicted), "exact_hits": JSONValue(cache.exactHits),
                     "signature_hits": JSONValue(cache.signatureHits), "megaflow_hits": JSONValue(cache.megaflowHits),
                     "misses": JSONValue(cache.misses), "megaflows": JSONValue(cache.megaflows),
                     "masks": JSONValue(cache.masks), "tuple_probes": JSONValue(cache.tupleProbes),

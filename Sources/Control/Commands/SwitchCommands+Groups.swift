@@ -9,6 +9,7 @@ extension SwitchCommands {
         registry.bind("add-group") { invocation throws(CommandError) in
             try self.modifyGroup(invocation, invocation.has("--may-create") ? .addOrModify : .add)
         }
+        registry.bind("add-groups") { invocation throws(CommandError) in try self.applyGroupFile(invocation) }
         registry.bind("mod-group") { invocation throws(CommandError) in
             try self.modifyGroup(invocation, invocation.has("--may-create") ? .addOrModify : .modify)
         }
@@ -43,6 +44,29 @@ extension SwitchCommands {
         let text = invocation.arguments.count > 1 ? invocation.arguments[1] : ""
         let spec = try readGroup(text, command, context)
         try refusing { () throws(StateError) in try model.apply(GroupMod(spec), to: bridge.name, now: now) }
+        return .done
+    }
+
+    /// Reads a whole file of groups, then applies it whole.
+    private func applyGroupFile(_ invocation: Invocation) throws(CommandError) -> CommandResult {
+        let (bridge, context) = try bridgeAndContext(invocation)
+        let name = invocation.arguments[1]
+        var mods: [GroupMod] = []
+        var lines: [Int] = []
+        try TextFile(invocation, at: 1).withBytes { (bytes) throws(CommandError) in
+            do throws(FlowSyntaxError) {
+                try GroupParser(context).parseFile(bytes) { group, line in
+                    mods.append(GroupMod(group))
+                    lines.append(line)
+                }
+            } catch {
+                throw .refused("\(name):\(error.line):\(error.column): \(error.message)")
+            }
+        }
+        do throws(BatchError) { try model.apply(mods, to: bridge.name, now: now) } catch {
+            let line = error.index < lines.count ? "\(name):\(lines[error.index]):1: " : ""
+            throw .refused(line + error.description)
+        }
         return .done
     }
 

@@ -13,6 +13,17 @@ extension SwitchCommands {
             var context = FlowContext()
             let names = Set(bridge.ports.map(\.name) + [bridge.name])
             context.portNumber = { names.contains($0) ? PortNumber(1) : nil }
+            for (j, line) in bridge.tlvMap.enumerated() {
+                let requests: [TLVMapRequest]
+                do throws(FlowSyntaxError) { requests = try TLVMapParser().parse(line) } catch {
+                    throw .refused("\(path).tlv-map[\(j)]: column \(error.column): \(error.message)")
+                }
+                for request in requests {
+                    do throws(TLVMapError) { try context.tlvMap.add(request) } catch {
+                        throw .refused("\(path).tlv-map[\(j)]: \(error.message)")
+                    }
+                }
+            }
             for (j, line) in bridge.groups.enumerated() {
                 do throws(FlowSyntaxError) { _ = try GroupParser(context).parse(line, as: .addOrModify) } catch {
                     throw .refused("\(path).groups[\(j)]: column \(error.column): \(error.message)")
@@ -55,22 +66,28 @@ extension SwitchCommands {
         try refusing { () throws(BatchError) in try model.apply(mods, to: bridge, now: now) }
     }
 
-    func replaceMeters(of bridge: String, _ lines: [String]) throws(CommandError) {
-        var meters: [MeterSpec] = []
-        for line in lines { meters.append(try Self.meter(line)) }
-        let there = Set(try configured.state(bridge).meters.values.map(\.spec.id))
-        let wanted = Set(meters.map(\.id))
-        for id in there where !wanted.contains(id) {
-            try refusing { () throws(StateError) in try model.deleteMeters(id, of: bridge) }
-        }
-        for meter in meters {
+    /// Meters that are to be there. Those that are as they should be go on, with their buckets and counts.
+    func addMeters(to bridge: String, _ lines: [String]) throws(CommandError) {
+        var wanted: [MeterSpec] = []
+        for line in lines { wanted.append(try Self.meter(line)) }
+        let there = try configured.state(bridge).meters.values.map(\.spec)
+        let known = Set(there.map(\.id))
+        for meter in wanted where !there.contains(meter) {
             try refusing { () throws(StateError) in
-                if there.contains(meter.id) {
-                    try model.modifyMeter(meter, of: bridge)
+                if known.contains(meter.id) {
+                    try model.modifyMeter(meter, of: bridge, now: now)
                 } else {
                     try model.addMeter(meter, to: bridge, now: now)
                 }
             }
+        }
+    }
+
+    func deleteMeters(of bridge: String, keeping lines: [String]) throws(CommandError) {
+        var wanted: Set<MeterSpec.ID> = []
+        for line in lines { wanted.insert(try Self.meter(line).id) }
+        for meter in try configured.state(bridge).meters.values where !wanted.contains(meter.spec.id) {
+            try refusing { () throws(StateError) in try model.deleteMeters(meter.spec.id, of: bridge, now: now) }
         }
     }
 }

@@ -31,6 +31,7 @@ public final class SwitchCommands {
         bindFlowCommands(registry)
         bindGroupCommands(registry)
         bindMeterCommands(registry)
+        bindTunnelOptionCommands(registry)
         bindPacketCommands(registry)
         bindCaptureCommands(registry)
         bindConntrackCommands(registry)
@@ -69,6 +70,7 @@ public final class SwitchCommands {
         context.portNumber = { numbers[$0] }
         if names { context.portName = { texts[$0] } }
         context.groupExists = { bridge.groups[$0] != nil }
+        context.tlvMap = bridge.tlvMap
         context.meterExists = { bridge.meters[$0] != nil }
         return context
     }

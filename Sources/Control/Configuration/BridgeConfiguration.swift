@@ -38,6 +38,8 @@ public struct BridgeConfiguration: Equatable, Sendable {
     public var mirrors: [MirrorConfiguration] = []
     /// Lines of group syntax.
     public var groups: [String] = []
+    /// Mappings as `add-tlv-map` takes them.
+    public var tlvMap: [String] = []
     /// Lines of meter syntax.
     public var meters: [String] = []
     /// A text of flows in the syntax of `add-flows`; nil leaves the flows of the bridge alone.
@@ -160,6 +162,7 @@ extension BridgeConfiguration: Configurable {
         copy.mirrors = []
         copy.groups = []
         copy.meters = []
+        copy.tlvMap = []
         copy.flows = nil
         copy.flowsFile = nil
         return copy

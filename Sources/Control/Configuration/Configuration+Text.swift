@@ -40,6 +40,7 @@ extension Configuration {
         lines.append("  - name: \(quote(bridge.name))")
         lines += bridge.settings.map { "    \(write($0))" }
         write("ports", bridge.ports.map { ($0.name, $0.settings) }, to: &lines)
+        write("tlv-map", bridge.tlvMap, to: &lines)
         write("groups", bridge.groups, to: &lines)
         write("meters", bridge.meters, to: &lines)
         if let file = bridge.flowsFile {

@@ -13,7 +13,14 @@ public struct ConfigurationPlan: Equatable, Sendable {
         case changeBridge(BridgeConfiguration)
         case addPort(bridge: String, PortConfiguration)
         case changePort(bridge: String, PortConfiguration)
-        case replaceMeters(bridge: String, [String])
+        /// Mappings that are to be there, before groups and flows that may name their fields.
+        case addMappings(bridge: String, [String])
+        /// Mappings that are not to be there any more, after flows and groups that may have named them.
+        case deleteMappings(bridge: String, keeping: [String])
+        /// Meters that are to be there, before flows that may use them.
+        case addMeters(bridge: String, [String])
+        /// Meters that are not to be there any more, after flows that may have used them.
+        case deleteMeters(bridge: String, keeping: [String])
         /// Groups that are to be there, before flows that may use them.
         case addGroups(bridge: String, [String])
         case replaceFlows(bridge: String, String)
@@ -95,11 +102,16 @@ public struct ConfigurationPlan: Equatable, Sendable {
     }
 
     private mutating func addRules(_ old: BridgeConfiguration, _ new: BridgeConfiguration) {
-        if new.meters != old.meters { steps.append(.replaceMeters(bridge: new.name, new.meters)) }
+        let mapsDiffer = new.tlvMap != old.tlvMap
+        if mapsDiffer, !new.tlvMap.isEmpty { steps.append(.addMappings(bridge: new.name, new.tlvMap)) }
+        let metersDiffer = new.meters != old.meters
+        if metersDiffer, !new.meters.isEmpty { steps.append(.addMeters(bridge: new.name, new.meters)) }
         let groupsDiffer = new.groups != old.groups
         if groupsDiffer, !new.groups.isEmpty { steps.append(.addGroups(bridge: new.name, new.groups)) }
         if let flows = new.flows, flows != old.flows { steps.append(.replaceFlows(bridge: new.name, flows)) }
         if groupsDiffer, !old.groups.isEmpty { steps.append(.deleteGroups(bridge: new.name, keeping: new.groups)) }
+        if metersDiffer, !old.meters.isEmpty { steps.append(.deleteMeters(bridge: new.name, keeping: new.meters)) }
+        if mapsDiffer, !old.tlvMap.isEmpty { steps.append(.deleteMappings(bridge: new.name, keeping: new.tlvMap)) }
         let gone = Set(old.ports.filter { !Self.stays($0, in: new) }.map(\.name))
         for mirror in new.mirrors where !old.mirrors.contains(mirror) || !Self.stays(mirror, in: new, gone) {
             steps.append(.addMirror(bridge: new.name, mirror))

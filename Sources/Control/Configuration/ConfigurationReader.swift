@@ -91,12 +91,14 @@ struct ConfigurationReader {
             case "ports": for (node, path) in try entry.list() { bridge.ports.append(try port(node, path)) }
             case "mirrors": for (node, path) in try entry.list() { bridge.mirrors.append(try mirror(node, path)) }
             case "groups": bridge.groups = try entry.strings()
+            case "tlv-map": bridge.tlvMap = try entry.strings()
             case "meters": bridge.meters = try entry.strings()
             case "flows": bridge.flows = try entry.lines()
             case "flows-file": bridge.flowsFile = try entry.string()
             default:
                 try entry.apply(
-                    to: &bridge, others: ["name", "ports", "mirrors", "groups", "meters", "flows", "flows-file"])
+                    to: &bridge,
+                    others: ["name", "ports", "mirrors", "groups", "meters", "tlv-map", "flows", "flows-file"])
             }
         }
         try readFlows(&bridge, entries)

@@ -13,6 +13,7 @@ extension SwitchCommands {
         writeWorkers(&metrics)
         writeTables(&metrics)
         writeConnections(&metrics)
+        writeMeters(&metrics)
         return metrics.text
     }
 
@@ -74,11 +75,24 @@ extension SwitchCommands {
     private func writeCaches(_ metrics: inout MetricsText) {
         let cache = device.cacheSummary
         metrics.family("weft_cache_hits_total", .counter, "Lookups answered, by cache.")
+        metrics.sample([("cache", "session")], cache.sessionHits)
         metrics.sample([("cache", "exact")], cache.exactHits)
         metrics.sample([("cache", "signature")], cache.signatureHits)
         metrics.sample([("cache", "megaflow")], cache.megaflowHits)
         metrics.family("weft_cache_misses_total", .counter, "Lookups that went to the slow path.")
         metrics.sample(cache.misses)
+        metrics.family("weft_sessions", .gauge, "Sessions in the caches.")
+        metrics.sample(cache.sessions)
+        metrics.family("weft_session_paths", .gauge, "Distinct ways that sessions take.")
+        metrics.sample(cache.sessionPaths)
+        metrics.family("weft_sessions_made_total", .counter, "Sessions made, or made anew.")
+        metrics.sample(cache.sessionsMade)
+        metrics.family(
+            "weft_sessions_refused_total", .counter, "Packets whose session did not hold: their connection had changed."
+        )
+        metrics.sample(cache.sessionsRefused)
+        metrics.family("weft_sessions_evicted_total", .counter, "Sessions that made room for others.")
+        metrics.sample(cache.sessionsEvicted)
         metrics.family("weft_megaflows", .gauge, "Megaflows in the caches.")
         metrics.sample(cache.megaflows)
         metrics.family("weft_megaflow_masks", .gauge, "Masks of the worker that has most.")

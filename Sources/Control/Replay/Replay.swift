@@ -182,6 +182,11 @@ extension CacheSummary {
     /// What happened since an earlier reading; sizes are those of now.
     static func - (now: CacheSummary, before: CacheSummary) -> CacheSummary {
         var difference = now
+        difference.sessionHits &-= before.sessionHits
+        difference.sessionsRefused &-= before.sessionsRefused
+        difference.sessionsMade &-= before.sessionsMade
+        difference.sessionsUnfit &-= before.sessionsUnfit
+        difference.sessionsEvicted &-= before.sessionsEvicted
         difference.exactHits &-= before.exactHits
         difference.signatureHits &-= before.signatureHits
         difference.megaflowHits &-= before.megaflowHits

@@ -25,6 +25,9 @@ public struct ReplayReport: Sendable {
 
     private var cacheJSON: JSONValue {
         let members: [(String, UInt64)] = [
+            ("session_hits", cache.sessionHits), ("sessions_refused", cache.sessionsRefused),
+            ("sessions_made", cache.sessionsMade), ("sessions_unfit", cache.sessionsUnfit),
+            ("sessions", cache.sessions), ("session_paths", cache.sessionPaths),
             ("exact_hits", cache.exactHits), ("signature_hits", cache.signatureHits),
             ("megaflow_hits", cache.megaflowHits), ("misses", cache.misses), ("megaflows", cache.megaflows),
             ("masks", cache.masks),
@@ -61,6 +64,10 @@ public struct ReplayReport: Sendable {
             \(Self.round(cyclesPerPacket, 1)) cycles a packet
             """,
             "forwarded \(forwarded)",
+            """
+            sessions: hits \(cache.sessionHits), refused \(cache.sessionsRefused), made \(cache.sessionsMade), \
+            sessions \(cache.sessions), paths \(cache.sessionPaths)
+            """,
             """
             cache: exact hits \(cache.exactHits), signature hits \(cache.signatureHits), \
             megaflow hits \(cache.megaflowHits), misses \(cache.misses), megaflows \(cache.megaflows), \

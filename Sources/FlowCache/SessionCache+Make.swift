@@ -1,0 +1,325 @@
+import Actions
+import Base
+import CLinux
+import Conntrack
+import Flow
+import Memory
+import Pipeline
+
+// From the trace of a packet to a session. Runs once for each session, behind the packet.
+
+extension SessionCache {
+    /// Remembers the way of a packet, if it can be. `first` and `returning` are the caches that answered it: at the start, and
+    /// each time that it came back.
+    public mutating func make(
+        of trace: UnsafePointer<PacketTrace>, first: inout FlowCache, returning: inout FlowCache, now: UInt64
+    ) {
+        var path = SessionPath()
+        guard isEnabled, describe(trace, &path, first, returning), guardsAreDistinct(trace) else {
+            statistics.unfit &+= 1
+            return
+        }
+        let number = findPath(path) ?? makePath(path, first: &first, returning: &returning)
+        guard number != 0 else {
+            statistics.unfit &+= 1
+            return
+        }
+        withUnsafePointer(to: trace.pointee.key) { key in
+            let words = UnsafeRawPointer(key).assumingMemoryBound(to: UInt64.self)
+            guard let session = place(words) else { return }
+            fill(session, trace, words, path: number, now: now)
+        }
+    }
+
+    /// A connection that is met twice in full would have to be renewed, and counted, twice; one that is met again must have
+    /// been met before.
+    private func guardsAreDistinct(_ trace: UnsafePointer<PacketTrace>) -> Bool {
+        for i in 0..<trace.pointee.trackCount {
+            let own = trace.pointee.tracks[i]
+            var isKnown = false
+            for j in 0..<i
+            where ConnectionTracker.isSameConnection(trace.pointee.tracks[j].guardWord, own.guardWord) {
+                isKnown = true
+                // Changed on the way, so that both guards cannot hold.
+                if trace.pointee.tracks[j].guardWord != own.guardWord { return false }
+            }
+            if isKnown != own.passage.traits.contains(.again) { return false }
+        }
+        return true
+    }
+
+    /// Everything of a path but its program. False if the way is none that a session can take.
+    private func describe(
+        _ trace: UnsafePointer<PacketTrace>, _ path: inout SessionPath, _ first: borrowing FlowCache,
+        _ returning: borrowing FlowCache
+    ) -> Bool {
+        let t = trace
+        guard !t.pointee.isVoid, t.pointee.trackCount > 0, t.pointee.stageCount > 0 else { return false }
+        let type = UInt16(truncatingIfNeeded: t.pointee.key[0] &>> 16)
+        let ipProtocol = t.pointee.key[4] &>> 56
+        guard type == EtherType.ipv4 || type == EtherType.ipv6, ipProtocol == 6 || ipProtocol == 17,
+            t.pointee.key[4] &>> 48 & 0xff == 0
+        else { return false }
+        path.isTCP = ipProtocol == 6
+        path.isIPv6 = type == EtherType.ipv6
+        path.stageCount = UInt8(truncatingIfNeeded: t.pointee.stageCount)
+        path.trackCount = UInt8(truncatingIfNeeded: t.pointee.trackCount)
+        path.needsTuples = path.isTCP
+        let start = Int(t.pointee.stages[0].length)
+        var masks = SessionMasks()
+        for i in 0..<t.pointee.stageCount {
+            let stage = t.pointee.stages[i]
+            guard
+                i == 0
+                    ? first.addMask(of: stage, to: &masks)
+                    : returning.addMask(of: stage, to: &masks)
+            else { return false }
+            path.stages[i].flow = stage.flow
+            path.stages[i].serial = stage.serial
+            path.stages[i].growth = Int32(truncatingIfNeeded: Int(stage.length) - start)
+            path.stages[i].block =
+                i == 0 ? first.records[Int(stage.flow)].block : returning.records[Int(stage.flow)].block
+            // Tags that are put on or taken off move what later lookups read.
+            if let block = path.stages[i].block, ActionBlock(block).movesHeaders { masks.makeExact() }
+        }
+        guard !masks.isUnfit, !(masks.readsFurtherWords && t.pointee.hasFurtherWords) else { return false }
+        for i in 0..<t.pointee.trackCount {
+            path.tracks[i] = t.pointee.tracks[i].passage
+            path.places[i].growth = Int16(truncatingIfNeeded: Int(t.pointee.tracks[i].length) - start)
+            if path.tracks[i].traits.contains(.translated) { path.needsTuples = true }
+        }
+        (path.mask0, path.mask1, path.mask2, path.mask5) = (masks.word0, masks.word1, masks.word2, masks.word5)
+        path.value0 = t.pointee.key[0] & masks.word0
+        path.value1 = t.pointee.key[1] & masks.word1
+        path.value2 = t.pointee.key[2] & masks.word2
+        path.value5 = t.pointee.key[5] & masks.word5
+        path.hash = Self.hash(path)
+        return true
+    }
+
+    private static func hash(_ path: SessionPath) -> UInt32 {
+        var h = weft_crc32(0x7a74, path.value0 ^ UInt64(path.isTCP ? 1 : 0))
+        h = weft_crc32(h, path.value1)
+        h = weft_crc32(h, path.value2)
+        for i in 0..<Int(path.stageCount) { h = weft_crc32(h, path.stages[i].serial) }
+        for i in 0..<Int(path.trackCount) {
+            h = weft_crc32(h, UInt64(path.tracks[i].state) &<< 8 | UInt64(path.tracks[i].traits.rawValue))
+        }
+        return UInt32(truncatingIfNeeded: h)
+    }
+
+    private func findPath(_ path: SessionPath) -> UInt32? {
+        var number = pathBuckets[Int(path.hash) & (Self.pathLimit - 1)]
+        while number != 0 {
+            let known = paths + Int(number)
+            if known.pointee.hash == path.hash, known.pointee.validity != 0, known.pointee.equals(path) {
+                return number
+            }
+            number = known.pointee.next
+        }
+        return nil
+    }
+
+    /// 0 if there is no room, or a program says something that a session cannot.
+    private mutating func makePath(
+        _ wanted: SessionPath, first: inout FlowCache, returning: inout FlowCache
+    ) -> UInt32 {
+        var path = wanted
+        guard SessionProgram.compile(&path) else { return 0 }
+        let number: UInt32
+        if firstFreePath != 0 {
+            number = firstFreePath
+            firstFreePath = paths[Int(number)].next
+        } else if Int(pathTop) <= Self.pathLimit {
+            number = pathTop
+            pathTop += 1
+        } else {
+            path.program?.deallocate()
+            return 0
+        }
+        for i in 0..<Int(path.stageCount) {
+            i == 0 ? first.retain(path.stages[i]) : returning.retain(path.stages[i])
+        }
+        path.validity = validity
+        let bucket = Int(path.hash) & (Self.pathLimit - 1)
+        path.next = pathBuckets[bucket]
+        pathBuckets[bucket] = number
+        (paths + Int(number)).initialize(to: path)
+        pathCount += 1
+        return number
+    }
+
+    /// A record for this key: that of the session which did not hold for it, a free one, or one that is of no more use.
+    private mutating func place(_ key: UnsafePointer<UInt64>) -> UInt32? {
+        let tag = SessionIndex.tag(Self.hash(key))
+        var own: UInt32 = 0
+        var variants = 0
+        var oldest: UInt32 = 0
+        index.search(tag) { session in
+            if matches(session, key) {
+                own = session
+                return true
+            }
+            if record(session)[0] == Self.addresses(key), record(session)[1] == key[4] {
+                variants += 1
+                if oldest == 0 || record(session)[2] & 0xffff_ffff < record(oldest)[2] & 0xffff_ffff {
+                    oldest = session
+                }
+            }
+            return false
+        }
+        if own == 0, variants >= Self.maximumVariants { own = oldest }
+        if own != 0 {
+            creditConnections(own)
+            changes &+= 1
+            return own
+        }
+        guard let session = allocate() else { return nil }
+        guard index.insert(tag, session) else {
+            record(session)[0] = UInt64(firstFree)
+            firstFree = session
+            return nil
+        }
+        count += 1
+        return session
+    }
+
+    /// Sessions of one five-tuple that differ in other bits (TOS, flags of TCP, port of entry).
+    private static var maximumVariants: Int { 4 }
+
+    private mutating func allocate() -> UInt32? {
+        if firstFree != 0 {
+            let session = firstFree
+            firstFree = UInt32(truncatingIfNeeded: record(session)[0])
+            return session
+        }
+        if Int(top) <= limit {
+            top += 1
+            return top - 1
+        }
+        return evict()
+    }
+
+    /// Of eight at random, one whose path or connection has gone, or else the one longest idle. One that had a packet in the
+    /// last second is given up for one of sixteen newcomers only.
+    private mutating func evict() -> UInt32? {
+        var victim: UInt32 = 0
+        var longest: UInt32 = 0
+        let now = UInt32(truncatingIfNeeded: lastNow)
+        for _ in 0..<8 {
+            let session = UInt32(truncatingIfNeeded: nextRandom() >> 32) % (top - 1) + 1
+            guard record(session)[2] >> 32 != 0 else { continue }
+            let path = path(session)
+            let isUseless = path.pointee.validity == 0 || !holds(session, path)
+            let idle = isUseless ? .max : now &- UInt32(truncatingIfNeeded: record(session)[2])
+            if victim == 0 || idle > longest { (victim, longest) = (session, idle) }
+        }
+        guard victim != 0, longest > 1000 || nextRandom() & 15 == 0 else { return nil }
+        statistics.evicted &+= 1
+        remove(victim)
+        let session = firstFree
+        firstFree = UInt32(truncatingIfNeeded: record(session)[0])
+        return session
+    }
+
+    private func holds(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> Bool {
+        let guards = guards(session, path)
+        return tracker._withUnsafeGuaranteedRef { $0.holds(guards[0]) }
+    }
+
+    private mutating func fill(
+        _ session: UInt32, _ trace: UnsafePointer<PacketTrace>, _ key: UnsafePointer<UInt64>, path number: UInt32,
+        now: UInt64
+    ) {
+        let record = record(session)
+        let before = UInt32(truncatingIfNeeded: record[2] >> 32)
+        paths[Int(number)].references += 1
+        if before != 0 { paths[Int(before)].references -= 1 }
+        record[0] = Self.addresses(key)
+        record[1] = key[4]
+        record[2] = UInt64(number) << 32 | UInt64(UInt32(truncatingIfNeeded: now))
+        record[3] = 0
+        let path = paths + Int(number)
+        if path.pointee.isIPv6 {
+            for i in 0..<4 { furtherRecord(session)[i] = key[6 + i] }
+        }
+        let guards = guards(session, path)
+        for i in 0..<Int(path.pointee.trackCount) { guards[i] = trace.pointee.tracks[i].guardWord }
+        statistics.made &+= 1
+    }
+}
+
+/// Masks of all lookups of a trace, as far as they concern the frame as received.
+struct SessionMasks {
+    var word0: UInt64 = 0
+    var word1: UInt64 = 0
+    var word2: UInt64 = 0
+    var word5: UInt64 = 0
+    /// Of words 10 to 16, which no session has.
+    var readsFurtherWords = false
+    /// Of what a frame has beside its bytes.
+    var isUnfit = false
+    private var isExact = false
+
+    mutating func makeExact() {
+        isExact = true
+        (word0, word1, word2, word5) = (~0, ~0, ~0, ~0)
+        readsFurtherWords = true
+    }
+
+    mutating func add(_ word: Int, _ mask: UInt64) {
+        switch word {
+        case 0: word0 |= mask
+        case 1: word1 |= mask
+        case 2: word2 |= mask
+        case 3, 4, 6...9: break
+        case 5: word5 |= mask
+        case 10...16: readsFurtherWords = true
+        // Mark, number of the frozen state, what tracking found out: zero in frames as received, and functions of key and guards
+        // once they have come back.
+        case 17...27: break
+        default: isUnfit = true
+        }
+    }
+}
+
+extension FlowCache {
+    /// False if the megaflow is another by now.
+    borrowing func addMask(of stage: PacketTrace.Stage, to masks: inout SessionMasks) -> Bool {
+        let record = records + Int(stage.flow)
+        guard record.pointee.serial == stage.serial else { return false }
+        let tuple = tuples + Int(record.pointee.tuple)
+        masks.add(0, tuple.pointee.core.0)
+        masks.add(1, tuple.pointee.core.1)
+        masks.add(2, tuple.pointee.core.2)
+        for i in 0..<tuple.pointee.furtherCount {
+            masks.add(Int(tuple.pointee.further[2 * i]), tuple.pointee.further[2 * i + 1])
+        }
+        return true
+    }
+
+    /// The megaflow that serves packet `i`, if it is one that stays.
+    public mutating func stage(of i: Int) -> PacketTrace.Stage? {
+        let key = UnsafePointer(burst.key(i))
+        let probed = statistics.tupleProbes
+        let found = findMegaflow(key)
+        statistics.tupleProbes = probed
+        guard found != UInt32.max, records[Int(found)].block == burst.blocks[i] else { return nil }
+        var stage = PacketTrace.Stage()
+        stage.flow = found
+        stage.serial = records[Int(found)].serial
+        stage.length = burst.packets[i].pointee.length
+        return stage
+    }
+
+    /// A path goes through the megaflow, and names its block.
+    mutating func retain(_ stage: SessionPath.Stage) {
+        accounts[Int(stage.flow)].paths += 1
+        if let block = stage.block { blocks.retain(ActionBlock(block)) }
+    }
+
+    mutating func release(_ stage: SessionPath.Stage) {
+        if records[Int(stage.flow)].serial == stage.serial { accounts[Int(stage.flow)].paths -= 1 }
+        if let block = stage.block { blocks.release(ActionBlock(block)) }
+    }
+}

@@ -1,0 +1,265 @@
+import Base
+import Conntrack
+import Memory
+import Pipeline
+
+// What happens beside the packets: looking paths over, crediting, expiry. Each call does a bounded piece, on the worker's own
+// thread, between bursts.
+
+extension SessionCache {
+    /// Before a burst: paths have to be looked at again when the configuration has changed, or a megaflow of one has gone.
+    @inline(__always)
+    public mutating func begin(_ first: borrowing FlowCache, _ returning: borrowing FlowCache, now: UInt64) {
+        lastNow = now
+        let deletions = first.deletions &+ returning.deletions
+        if deletions != knownDeletions || first.generation != knownGeneration {
+            knownDeletions = deletions
+            knownGeneration = first.generation
+            validity &+= 1
+        }
+    }
+
+    /// Whether all megaflows of a path hold. One that has gone ends the path; one that has to be translated again makes its
+    /// packets take the ordinary way for now.
+    @inline(never)
+    func revalidate(_ path: UnsafeMutablePointer<SessionPath>) -> Bool {
+        guard path.pointee.validity != 0 else { return false }
+        for i in 0..<Int(path.pointee.stageCount) {
+            let record = (i == 0 ? firstRecords : returningRecords) + Int(path.pointee.stages[i].flow)
+            guard record.pointee.serial == path.pointee.stages[i].serial else {
+                path.pointee.validity = 0
+                return false
+            }
+            if record.pointee.generation == knownGeneration { continue }
+            guard let block = record.pointee.block else { return false }
+            let dependencies = ActionBlock(block).dependencies
+            let generation = record.pointee.generation
+            guard !changeLog._withUnsafeGuaranteedRef({ $0.wasTouched(dependencies, since: generation) }) else {
+                return false
+            }
+            record.pointee.generation = knownGeneration
+        }
+        path.pointee.validity = validity
+        return true
+    }
+
+    /// Where a packet leaves its session, and what is left of the ordinary way.
+    public struct Exit {
+        /// Words of the session's program that come before the passage which refused it.
+        public let edits: Int
+        /// How often it would have come back by then, and whether rules have forgotten what was found out before.
+        public let stage: Int
+        public let isCleared: Bool
+        public let rest: UnsafePointer<UInt64>
+        public let restCount: Int
+        public let dropReason: UInt8
+    }
+
+    /// A packet goes no further than passage `number` (not the first): credits those who have seen it.
+    public mutating func leave(
+        _ session: UInt32, at number: Int, _ packet: Packet, _ first: inout FlowCache, _ returning: inout FlowCache,
+        now: UInt64, _ stations: (Credit, UInt64) -> Void
+    ) -> Exit? {
+        let path = path(session)
+        let place = path.pointee.places[number]
+        let length = Int(packet.pointee.length)
+        for i in 0...Int(place.stage) {
+            let stage = path.pointee.stages[i]
+            let bytes = UInt64(length + Int(stage.growth))
+            if i == 0 {
+                first.credit(stage, 1, bytes, used: now, stations)
+            } else {
+                returning.credit(stage, 1, bytes, used: now, stations)
+            }
+        }
+        let guards = guards(session, path)
+        tracker._withUnsafeGuaranteedRef { tracker in
+            for i in 0..<number {
+                let bytes = UInt64(length + Int(path.pointee.places[i].growth))
+                tracker.credit(guards[i], path.pointee.tracks[i], packets: 1, bytes: bytes)
+                tracker.count(path.pointee.tracks[i], packets: 1, worker: worker)
+            }
+        }
+        guard let words = path.pointee.stages[Int(place.stage)].block else { return nil }
+        let block = ActionBlock(words)
+        let at = Int(place.inStage)
+        return Exit(
+            edits: Int(place.inProgram), stage: Int(place.stage), isCleared: place.isCleared,
+            rest: UnsafePointer(block.program) + at, restCount: block.programCount - at, dropReason: block.dropReason)
+    }
+
+    /// Credits the connections of a session.
+    func creditConnections(_ session: UInt32) {
+        let record = record(session)
+        let path = path(session)
+        let packets = record[3] >> 44
+        guard packets > 0 else { return }
+        let bytes = record[3] & (1 << 44 - 1)
+        record[3] = 0
+        let guards = guards(session, path)
+        tracker._withUnsafeGuaranteedRef { tracker in
+            for i in 0..<Int(path.pointee.trackCount) {
+                let growth = Int64(path.pointee.places[i].growth) * Int64(packets)
+                tracker.credit(
+                    guards[i], path.pointee.tracks[i], packets: packets, bytes: bytes &+ UInt64(bitPattern: growth))
+            }
+        }
+    }
+
+    /// Called for a session whose count of packets is about to run over.
+    @inline(never) public func creditEarly(_ session: UInt32) { creditConnections(session) }
+
+    mutating func remove(_ session: UInt32) {
+        creditConnections(session)
+        let record = record(session)
+        index.remove(SessionIndex.tag(hashOf(session)), session)
+        path(session).pointee.references -= 1
+        record[2] = 0
+        record[0] = UInt64(firstFree)
+        firstFree = session
+        count -= 1
+        changes &+= 1
+    }
+
+    /// The hash of a session's key, from what is left of the key.
+    private func hashOf(_ session: UInt32) -> UInt64 {
+        let path = path(session)
+        var key = InlineArray<10, UInt64>(repeating: 0)
+        key[0] = path.pointee.value0
+        key[4] = record(session)[1]
+        if path.pointee.isIPv6 {
+            for i in 0..<4 { key[6 + i] = furtherRecord(session)[i] }
+        } else {
+            key[3] = record(session)[0]
+        }
+        return withUnsafePointer(to: key) { Self.hash(UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self)) }
+    }
+
+    /// Credits the megaflows of a path, or what they named if they have gone.
+    func credit(
+        _ path: UnsafeMutablePointer<SessionPath>, _ first: borrowing FlowCache, _ returning: borrowing FlowCache,
+        _ stations: (Credit, UInt64) -> Void
+    ) {
+        let packets = path.pointee.packets
+        guard packets > 0 else { return }
+        let bytes = path.pointee.bytes
+        path.pointee.packets = 0
+        path.pointee.bytes = 0
+        for i in 0..<Int(path.pointee.stageCount) {
+            let stage = path.pointee.stages[i]
+            let growth = UInt64(bitPattern: Int64(stage.growth) * Int64(packets))
+            if i == 0 {
+                first.credit(stage, packets, bytes &+ growth, used: path.pointee.used, stations)
+            } else {
+                returning.credit(stage, packets, bytes &+ growth, used: path.pointee.used, stations)
+            }
+        }
+        tracker._withUnsafeGuaranteedRef { tracker in
+            for i in 0..<Int(path.pointee.trackCount) {
+                tracker.count(path.pointee.tracks[i], packets: packets, worker: worker)
+            }
+        }
+    }
+
+    /// Numbers of paths and of sessions end here.
+    public var pathEnd: Int { Int(pathTop) }
+    public var sessionEnd: Int { Int(top) }
+
+    /// Credits the paths `range`.
+    public func creditPaths(
+        _ range: Range<Int>, _ first: borrowing FlowCache, _ returning: borrowing FlowCache,
+        _ stations: (Credit, UInt64) -> Void
+    ) {
+        for number in range.clamped(to: 1..<Int(pathTop)) { credit(paths + number, first, returning, stations) }
+    }
+
+    /// Credits the connections of the sessions `range`.
+    public func creditConnections(_ range: Range<Int>) {
+        for number in range.clamped(to: 1..<Int(top)) where records[number * Self.recordWords + 2] >> 32 != 0 {
+            creditConnections(UInt32(number))
+        }
+    }
+
+    /// Looks at the next `sessions` sessions and `paths` paths: credits what they have counted, and lets go of those that had no
+    /// packet for long, or whose path has gone.
+    public mutating func sweep(
+        sessions: Int, paths: Int, first: inout FlowCache, returning: inout FlowCache, now: UInt64,
+        _ stations: (Credit, UInt64) -> Void
+    ) {
+        lastNow = now
+        for _ in 0..<min(sessions, Int(top) - 1) {
+            if sweepAt >= top { sweepAt = 1 }
+            let session = sweepAt
+            sweepAt += 1
+            guard record(session)[2] >> 32 != 0 else { continue }
+            let idle = UInt32(truncatingIfNeeded: now) &- UInt32(truncatingIfNeeded: record(session)[2])
+            if UInt64(idle) >= maximumIdle || path(session).pointee.validity == 0 {
+                statistics.expired &+= 1
+                remove(session)
+            } else {
+                creditConnections(session)
+            }
+        }
+        for _ in 0..<min(paths, Int(pathTop) - 1) {
+            if sweepPathAt >= pathTop { sweepPathAt = 1 }
+            let number = sweepPathAt
+            sweepPathAt += 1
+            let path = self.paths + Int(number)
+            guard path.pointee.program != nil else { continue }
+            credit(path, first, returning, stations)
+            if path.pointee.references == 0 { free(number, first: &first, returning: &returning) }
+        }
+    }
+
+    private mutating func free(_ number: UInt32, first: inout FlowCache, returning: inout FlowCache) {
+        let path = paths + Int(number)
+        for i in 0..<Int(path.pointee.stageCount) {
+            i == 0 ? first.release(path.pointee.stages[i]) : returning.release(path.pointee.stages[i])
+        }
+        path.pointee.program?.deallocate()
+        var link = pathBuckets + (Int(path.pointee.hash) & (Self.pathLimit - 1))
+        while link.pointee != number, link.pointee != 0 { link = nextLink(link.pointee) }
+        link.pointee = path.pointee.next
+        path.pointee = SessionPath()
+        path.pointee.next = firstFreePath
+        firstFreePath = number
+        pathCount -= 1
+        changes &+= 1
+    }
+
+    private func nextLink(_ number: UInt32) -> UnsafeMutablePointer<UInt32> {
+        UnsafeMutableRawPointer(paths + Int(number)).advanced(by: SessionPath.nextOffset)
+            .assumingMemoryBound(to: UInt32.self)
+    }
+
+    /// Forgets all sessions and paths, everything credited (`dp/flush`).
+    public mutating func flush(
+        first: inout FlowCache, returning: inout FlowCache, _ stations: (Credit, UInt64) -> Void
+    ) {
+        for session in 1..<max(1, top) where record(session)[2] >> 32 != 0 { remove(session) }
+        for number in 1..<max(1, pathTop) where paths[Int(number)].program != nil {
+            credit(paths + Int(number), first, returning, stations)
+            free(number, first: &first, returning: &returning)
+        }
+    }
+}
+
+extension FlowCache {
+    /// Packets that sessions served count as the megaflow's; if that has gone, they are paid to whom its block names.
+    func credit(
+        _ stage: SessionPath.Stage, _ packets: UInt64, _ bytes: UInt64, used: UInt64,
+        _ stations: (Credit, UInt64) -> Void
+    ) {
+        let record = records + Int(stage.flow)
+        if record.pointee.serial == stage.serial {
+            record.pointee.packets &+= packets
+            record.pointee.bytes &+= bytes
+            record.pointee.used = max(record.pointee.used, used)
+        } else if let words = stage.block {
+            let block = ActionBlock(words)
+            for i in 0..<block.creditCount {
+                pay(block.credit(i), packets: packets, bytes: bytes, used: used, stations)
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Actions
+import Conntrack
+
+// One program for the whole way of a session: the programs of its stages one behind the other. Where a packet was tracked,
+// a `translate` op stands if the connection has a translation, else nothing; where it came back, nothing.
+
+enum SessionProgram {
+    /// Writes the program of a path whose stages are known, and where in it each passage stands. False if a stage does something
+    /// that is not a function of key and guards, or that would be done too late: connections are renewed before the program
+    /// runs, so nothing that may drop the packet can stand in front of a passage.
+    static func compile(_ path: inout SessionPath) -> Bool {
+        var words: [UInt64] = []
+        var builder = ProgramBuilder()
+        var track = 0
+        var isCleared = false
+        for stage in 0..<Int(path.stageCount) {
+            guard let block = path.stages[stage].block else { return false }
+            let own = ActionBlock(block)
+            let isLast = stage == Int(path.stageCount) - 1
+            path.dropReason = own.dropReason
+            var at = 0
+            while let step = ProgramStep(own.program, count: own.programCount, at: at) {
+                let end = step.end(own.program)
+                switch step.op {
+                case .track:
+                    guard track < Int(path.trackCount) else { return false }
+                    path.places[track].stage = UInt16(truncatingIfNeeded: stage)
+                    path.places[track].inProgram = UInt16(truncatingIfNeeded: words.count)
+                    path.places[track].inStage = UInt16(truncatingIfNeeded: at)
+                    path.places[track].isCleared = isCleared
+                    isCleared = false
+                    if path.tracks[track].traits.contains(.translated) {
+                        builder.removeAll()
+                        builder.translate(track, isReply: path.tracks[track].traits.contains(.reply))
+                        words.append(contentsOf: builder.words)
+                    }
+                    track += 1
+                case .trackClear: isCleared = true
+                case .recirculate:
+                    guard !isLast, end == own.programCount else { return false }
+                default:
+                    guard mayStand(step, own.program, end, isBehindTracks: track == Int(path.trackCount)) else {
+                        return false
+                    }
+                    words.append(contentsOf: UnsafeBufferPointer(start: own.program + at, count: end - at))
+                }
+                at = end
+            }
+        }
+        guard track == Int(path.trackCount), words.count < 0x7fff else { return false }
+        path.soleOutput =
+            words.count == 1 && words[0] >> 56 == UInt64(DatapathOp.output.rawValue)
+            ? UInt32(truncatingIfNeeded: words[0]) : 0
+        path.programCount = UInt32(words.count)
+        let program = UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, words.count))
+        for (i, word) in words.enumerated() { program[i] = word }
+        path.program = program
+        return true
+    }
+
+    private static func mayStand(
+        _ step: ProgramStep, _ words: UnsafePointer<UInt64>, _ end: Int, isBehindTracks: Bool
+    ) -> Bool {
+        switch step.op {
+        case .setEthernet, .setIPv4, .setIPv6, .setPorts, .setQueue, .setMark, .pushVLAN, .popVLAN, .output:
+            return true
+        case .clone:
+            // What it does is done on a copy, but that must not be tracked.
+            var at = step.next
+            while at < end, let inner = ProgramStep(words, count: end, at: at) {
+                if inner.op == .track || inner.op == .recirculate || inner.op == .trackClear { return false }
+                at = inner.next
+            }
+            return true
+        case .checkLength, .recirculate, .track, .trackClear, .translate: return false
+        // A limit for the next output of the same program.
+        case .truncate: return isBehindTracks
+        default: return isBehindTracks
+        }
+    }
+}
+
+extension ProgramStep {
+    /// Where the step ends, bodies included.
+    func end(_ words: UnsafePointer<UInt64>) -> Int {
+        switch op {
+        case .clone: next + Int(immediate)
+        case .checkLength: next + Int(words[operands] >> 32) + Int(words[operands] & 0xffff_ffff)
+        default: next
+        }
+    }
+}
+
+extension ActionBlock {
+    /// Whether the program puts headers on or takes them off.
+    var movesHeaders: Bool {
+        var at = 0
+        while let step = ProgramStep(program, count: programCount, at: at) {
+            switch step.op {
+            case .pushVLAN, .popVLAN, .pushMPLS, .popMPLS: return true
+            default: at = step.next
+            }
+        }
+        return false
+    }
+}
