@@ -79,7 +79,10 @@ class Trio:
     def same(self, what, answers):
         for mode, answer in zip(MODES[1:], answers[1:]):
             if answer != answers[0]:
-                raise Disagreement(f'{what}: --cache {mode} {str(answer)[:1500]}, --cache {MODES[0]} {str(answers[0])[:1500]}')
+                here, there = answer, answers[0]
+                if isinstance(answer, list):  # of lines: those that only one has
+                    here, there = [line for line in answer if line not in there], [line for line in there if line not in answer]
+                raise Disagreement(f'{what}: --cache {mode} {str(here)[:1500]}, --cache {MODES[0]} {str(there)[:1500]}')
         return answers[0]
 
     def take(self, line):
