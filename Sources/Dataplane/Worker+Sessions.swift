@@ -90,6 +90,7 @@ extension Worker {
         }
         sessions.count(session, bytes: length, now: now)
         if path.soleOutput != 0 {
+            path.edit.apply(to: packet)
             send(packet, to: path.soleOutput)
         } else {
             services.pointee.guards = guards

@@ -55,23 +55,24 @@ extension SessionCache {
             found[i] = session
             weft_prefetch_write(record(session))
         }
+        let tracker = tracker._withUnsafeGuaranteedRef { $0.prefetcher }
         var missing = 0
-        tracker._withUnsafeGuaranteedRef { tracker in
-            for i in 0..<count {
-                let key = UnsafePointer(burst.key(i))
-                var session = found[i]
-                if session != 0, !matches(session, key) { session = matchFurther(tags[i], key) }
-                guard session != 0, isValid(path(session)) else {
-                    found[i] = 0
-                    missing &+= 1
-                    continue
-                }
-                found[i] = session
-                let path = path(session)
-                let guards = guards(session, path)
-                for k in 0..<Int(path.pointee.trackCount) {
-                    tracker.prefetch(guards[k], withTuples: path.pointee.needsTuples)
-                }
+        for i in 0..<count {
+            let key = UnsafePointer(burst.key(i))
+            var session = found[i]
+            if session != 0, !matches(session, key) { session = matchFurther(tags[i], key) }
+            guard session != 0, isValid(session) else {
+                found[i] = 0
+                missing &+= 1
+                continue
+            }
+            found[i] = session
+            let way = way(session)
+            let guards = guards(session, way.trackCount)
+            var k = 0
+            while k < way.trackCount {
+                tracker.prefetch(guards[k], withTuples: way.needsTuples)
+                k &+= 1
             }
         }
         share = count == missing ? max(share &- 1, 0) : 16
@@ -81,9 +82,9 @@ extension SessionCache {
     @inline(__always) func matches(_ session: UInt32, _ key: UnsafePointer<UInt64>) -> Bool {
         let record = record(session)
         guard record[0] == Self.addresses(key), record[1] == key[4] else { return false }
-        let path = UnsafePointer(path(session))
-        guard SessionPath.matches(path, key) else { return false }
-        return !path.pointee.isIPv6 || hasAddresses(session, key)
+        let way = way(session)
+        guard way.matches(key) else { return false }
+        return !way.isIPv6 || hasAddresses(session, key)
     }
 
     @inline(never) private func hasAddresses(_ session: UInt32, _ key: UnsafePointer<UInt64>) -> Bool {
@@ -102,8 +103,8 @@ extension SessionCache {
         return result
     }
 
-    @inline(__always) func isValid(_ path: UnsafeMutablePointer<SessionPath>) -> Bool {
-        path.pointee.validity == validity || revalidate(path)
+    @inline(__always) func isValid(_ session: UInt32) -> Bool {
+        way(session).validity == validity || revalidate(path(session))
     }
 
     /// Sessions have gone since `find`: whether that of packet `i` is still its own.
@@ -113,33 +114,11 @@ extension SessionCache {
     }
 }
 
-/// How packets of a session go, once they are found to be its packets.
-public struct SessionWay {
-    @usableFromInline let path: UnsafeMutablePointer<SessionPath>
-
-    @inlinable init(_ path: UnsafeMutablePointer<SessionPath>) { self.path = path }
-
-    @inlinable public var trackCount: Int { Int(path.pointee.trackCount) }
-    @inlinable public var isTCP: Bool { path.pointee.isTCP }
-    /// Port, if the program is just `output`; else 0.
-    @inlinable public var soleOutput: UInt32 { path.pointee.soleOutput }
-    @inlinable public var programCount: Int { Int(path.pointee.programCount) }
-    @inlinable public var dropReason: UInt8 { path.pointee.dropReason }
-    @inlinable public var program: UnsafePointer<UInt64> {
-        // Every path that a session goes has a program, if an empty one.
-        UnsafePointer(path.pointee.program ?? UnsafeMutableRawPointer(path).assumingMemoryBound(to: UInt64.self))
-    }
-    @inlinable public var tracks: UnsafePointer<SessionTrack> {
-        UnsafeRawPointer(path).advanced(by: SessionPath.tracksOffset).assumingMemoryBound(to: SessionTrack.self)
-    }
-}
-
 extension SessionCache {
     @inlinable @inline(__always)
-    public func way(_ session: UInt32) -> SessionWay { SessionWay(path(session)) }
-
-    @inlinable @inline(__always)
-    public func guards(of session: UInt32) -> UnsafePointer<UInt64> { UnsafePointer(guards(session, path(session))) }
+    public func guards(of session: UInt32) -> UnsafePointer<UInt64> {
+        UnsafePointer(guards(session, way(session).trackCount))
+    }
 
     /// Tells flows apart, for packets of the burst that `find` looked at.
     @inlinable @inline(__always) public func flowHash(_ i: Int) -> UInt32 { tags[i] }
@@ -148,12 +127,9 @@ extension SessionCache {
     @inlinable @inline(__always)
     public mutating func count(_ session: UInt32, bytes: UInt32, now: UInt64) {
         let record = record(session)
-        let path = path(session)
         record[2] = record[2] & ~0xffff_ffff | UInt64(UInt32(truncatingIfNeeded: now))
         record[3] = record[3] &+ (1 &<< 44 | UInt64(bytes))
-        path.pointee.packets &+= 1
-        path.pointee.bytes &+= UInt64(bytes)
-        path.pointee.used = now
+        way(session).count(bytes: bytes, now: now)
         statistics.hits &+= 1
         if record[3] &>> 63 != 0 { creditEarly(session) }
     }

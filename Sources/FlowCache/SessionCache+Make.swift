@@ -111,7 +111,7 @@ extension SessionCache {
     private func findPath(_ path: SessionPath) -> UInt32? {
         var number = pathBuckets[Int(path.hash) & (Self.pathLimit - 1)]
         while number != 0 {
-            let known = paths + Int(number)
+            let known = self.path(number: number)
             if known.pointee.hash == path.hash, known.pointee.validity != 0, known.pointee.equals(path) {
                 return number
             }
@@ -129,7 +129,7 @@ extension SessionCache {
         let number: UInt32
         if firstFreePath != 0 {
             number = firstFreePath
-            firstFreePath = paths[Int(number)].next
+            firstFreePath = self.path(number: number).pointee.next
         } else if Int(pathTop) <= Self.pathLimit {
             number = pathTop
             pathTop += 1
@@ -144,7 +144,7 @@ extension SessionCache {
         let bucket = Int(path.hash) & (Self.pathLimit - 1)
         path.next = pathBuckets[bucket]
         pathBuckets[bucket] = number
-        (paths + Int(number)).initialize(to: path)
+        self.path(number: number).initialize(to: path)
         pathCount += 1
         return number
     }
@@ -233,13 +233,13 @@ extension SessionCache {
     ) {
         let record = record(session)
         let before = UInt32(truncatingIfNeeded: record[2] >> 32)
-        paths[Int(number)].references += 1
-        if before != 0 { paths[Int(before)].references -= 1 }
+        path(number: number).pointee.references += 1
+        if before != 0 { path(number: before).pointee.references -= 1 }
         record[0] = Self.addresses(key)
         record[1] = key[4]
         record[2] = UInt64(number) << 32 | UInt64(UInt32(truncatingIfNeeded: now))
         record[3] = 0
-        let path = paths + Int(number)
+        let path = path(number: number)
         if path.pointee.isIPv6 {
             for i in 0..<4 { furtherRecord(session)[i] = key[6 + i] }
         }

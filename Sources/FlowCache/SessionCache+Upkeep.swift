@@ -170,7 +170,9 @@ extension SessionCache {
         _ range: Range<Int>, _ first: borrowing FlowCache, _ returning: borrowing FlowCache,
         _ stations: (Credit, UInt64) -> Void
     ) {
-        for number in range.clamped(to: 1..<Int(pathTop)) { credit(paths + number, first, returning, stations) }
+        for number in range.clamped(to: 1..<Int(pathTop)) {
+            credit(path(number: UInt32(number)), first, returning, stations)
+        }
     }
 
     /// Credits the connections of the sessions `range`.
@@ -204,7 +206,7 @@ extension SessionCache {
             if sweepPathAt >= pathTop { sweepPathAt = 1 }
             let number = sweepPathAt
             sweepPathAt += 1
-            let path = self.paths + Int(number)
+            let path = path(number: number)
             guard path.pointee.program != nil else { continue }
             credit(path, first, returning, stations)
             if path.pointee.references == 0 { free(number, first: &first, returning: &returning) }
@@ -212,7 +214,7 @@ extension SessionCache {
     }
 
     private mutating func free(_ number: UInt32, first: inout FlowCache, returning: inout FlowCache) {
-        let path = paths + Int(number)
+        let path = path(number: number)
         for i in 0..<Int(path.pointee.stageCount) {
             i == 0 ? first.release(path.pointee.stages[i]) : returning.release(path.pointee.stages[i])
         }
@@ -228,8 +230,7 @@ extension SessionCache {
     }
 
     private func nextLink(_ number: UInt32) -> UnsafeMutablePointer<UInt32> {
-        UnsafeMutableRawPointer(paths + Int(number)).advanced(by: SessionPath.nextOffset)
-            .assumingMemoryBound(to: UInt32.self)
+        (UnsafeMutableRawPointer(path(number: number)) + SessionPath.nextOffset).assumingMemoryBound(to: UInt32.self)
     }
 
     /// Forgets all sessions and paths, everything credited (`dp/flush`).
@@ -237,8 +238,8 @@ extension SessionCache {
         first: inout FlowCache, returning: inout FlowCache, _ stations: (Credit, UInt64) -> Void
     ) {
         for session in 1..<max(1, top) where record(session)[2] >> 32 != 0 { remove(session) }
-        for number in 1..<max(1, pathTop) where paths[Int(number)].program != nil {
-            credit(paths + Int(number), first, returning, stations)
+        for number in 1..<max(1, pathTop) where path(number: number).pointee.program != nil {
+            credit(path(number: number), first, returning, stations)
             free(number, first: &first, returning: &returning)
         }
     }

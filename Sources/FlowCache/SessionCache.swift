@@ -89,7 +89,7 @@ public struct SessionCache: ~Copyable {
     @usableFromInline let records: UnsafeMutablePointer<UInt64>
     /// For IPv6 and for sessions with many guards: 16 words each.
     @usableFromInline let further: UnsafeMutablePointer<UInt64>
-    @usableFromInline let paths: UnsafeMutablePointer<SessionPath>
+    @usableFromInline let pathBase: UnsafeMutableRawPointer
     private let recordMemory: LineMemory
     private let furtherMemory: LineMemory
     private let pathMemory: LineMemory
@@ -149,20 +149,25 @@ public struct SessionCache: ~Copyable {
         index = SessionIndex(sessions: limit)
         recordMemory = LineMemory(byteCount: (limit + 1) * Self.recordWords * 8)
         furtherMemory = LineMemory(byteCount: (limit + 1) * Self.furtherWords * 8)
-        pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * MemoryLayout<SessionPath>.stride)
+        pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * Self.pathStride)
         records = recordMemory.start.assumingMemoryBound(to: UInt64.self)
         further = furtherMemory.start.assumingMemoryBound(to: UInt64.self)
-        paths = pathMemory.start.assumingMemoryBound(to: SessionPath.self)
+        pathBase = pathMemory.start
         pathBuckets = .allocate(capacity: Self.pathLimit)
         pathBuckets.initialize(repeating: 0, count: Self.pathLimit)
-        assert(MemoryLayout<SessionPath>.offset(of: \.tracks) == SessionPath.tracksOffset)
+        assert(MemoryLayout<SessionPath>.size <= Self.pathStride)
+        assert(MemoryLayout<SessionPath>.offset(of: \.validity) == 64)
+        assert(MemoryLayout<SessionPath>.offset(of: \.program) == 96)
+        assert(MemoryLayout<SessionPath>.offset(of: \.trackCount) == 112)
+        assert(MemoryLayout<SessionPath>.offset(of: \.edit) == 120)
+        assert(MemoryLayout<SessionPath>.offset(of: \.tracks) == 144)
         found = .allocate(capacity: FlowCacheLimits.maximumBurst)
         found.initialize(repeating: 0, count: FlowCacheLimits.maximumBurst)
         tags = .allocate(capacity: FlowCacheLimits.maximumBurst)
     }
 
     deinit {
-        for path in 1..<max(1, pathTop) { paths[Int(path)].program?.deallocate() }
+        for number in 1..<max(1, pathTop) { path(number: number).pointee.program?.deallocate() }
         pathBuckets.deallocate()
         found.deallocate()
         tags.deallocate()
@@ -174,7 +179,7 @@ public struct SessionCache: ~Copyable {
     public var distinctPaths: Int { pathCount }
     /// Bytes in use, and reserved.
     public var usedBytes: Int {
-        Int(top) * Self.recordWords * 8 + index.usedBytes + Int(pathTop) * MemoryLayout<SessionPath>.stride
+        Int(top) * Self.recordWords * 8 + index.usedBytes + Int(pathTop) * Self.pathStride
     }
     public var reservedBytes: Int {
         recordMemory.byteCount + furtherMemory.byteCount + pathMemory.byteCount + index.reservedBytes
@@ -186,12 +191,23 @@ public struct SessionCache: ~Copyable {
     @inlinable @inline(__always) func furtherRecord(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
         further + Int(session) &* Self.furtherWords
     }
-    @inlinable @inline(__always) func path(_ session: UInt32) -> UnsafeMutablePointer<SessionPath> {
-        paths + Int(UInt32(truncatingIfNeeded: record(session)[2] &>> 32))
+    func path(_ session: UInt32) -> UnsafeMutablePointer<SessionPath> {
+        path(number: UInt32(truncatingIfNeeded: record(session)[2] &>> 32))
     }
+    func path(number: UInt32) -> UnsafeMutablePointer<SessionPath> {
+        (pathBase + Int(number) &* Self.pathStride).assumingMemoryBound(to: SessionPath.self)
+    }
+    /// The path again, for packets.
+    @inlinable @inline(__always) public func way(_ session: UInt32) -> SessionWay {
+        SessionWay(pathBase + Int(UInt32(truncatingIfNeeded: record(session)[2] &>> 32)) &* Self.pathStride)
+    }
+    @inlinable static var pathStride: Int { 512 }
     @inlinable @inline(__always)
-    func guards(_ session: UInt32, _ path: UnsafePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {
-        path.pointee.trackCount <= 4 ? record(session) + 4 : furtherRecord(session) + 4
+    func guards(_ session: UInt32, _ count: Int) -> UnsafeMutablePointer<UInt64> {
+        count <= 4 ? record(session) + 4 : furtherRecord(session) + 4
+    }
+    func guards(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {
+        guards(session, Int(path.pointee.trackCount))
     }
 
     mutating func nextRandom() -> UInt64 {
