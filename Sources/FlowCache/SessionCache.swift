@@ -86,10 +86,7 @@ public struct SessionCache: ~Copyable {
     @usableFromInline let tags: UnsafeMutablePointer<UInt32>
 
     var index: SessionIndex
-    @usableFromInline let records: UnsafeMutablePointer<UInt64>
-    /// For IPv6 and for sessions with many guards: 16 words each.
-    @usableFromInline let further: UnsafeMutablePointer<UInt64>
-    @usableFromInline let pathBase: UnsafeMutableRawPointer
+    public let table: SessionTable
     private let recordMemory: LineMemory
     private let furtherMemory: LineMemory
     private let pathMemory: LineMemory
@@ -126,9 +123,6 @@ public struct SessionCache: ~Copyable {
     public var maximumIdle: UInt64
 
     static var pathLimit: Int { 1 << 16 }
-    @usableFromInline static var recordWords: Int { 8 }
-    @usableFromInline static var furtherWords: Int { 16 }
-    static var guardsInRecord: Int { 4 }
 
     /// - Parameters:
     ///   - first: of the cache that packets are looked up in as received. The caches stay alive as long as this one.
@@ -147,15 +141,14 @@ public struct SessionCache: ~Copyable {
         self.tracker = tracker
         self.worker = worker
         index = SessionIndex(sessions: limit)
-        recordMemory = LineMemory(byteCount: (limit + 1) * Self.recordWords * 8)
-        furtherMemory = LineMemory(byteCount: (limit + 1) * Self.furtherWords * 8)
-        pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * Self.pathStride)
-        records = recordMemory.start.assumingMemoryBound(to: UInt64.self)
-        further = furtherMemory.start.assumingMemoryBound(to: UInt64.self)
-        pathBase = pathMemory.start
+        recordMemory = LineMemory(byteCount: (limit + 1) * SessionTable.recordWords * 8)
+        furtherMemory = LineMemory(byteCount: (limit + 1) * SessionTable.furtherWords * 8)
+        pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * SessionTable.pathStride)
+        table = SessionTable(
+            records: recordMemory.start, further: furtherMemory.start, paths: pathMemory.start)
         pathBuckets = .allocate(capacity: Self.pathLimit)
         pathBuckets.initialize(repeating: 0, count: Self.pathLimit)
-        assert(MemoryLayout<SessionPath>.size <= Self.pathStride)
+        assert(MemoryLayout<SessionPath>.size <= SessionTable.pathStride)
         assert(MemoryLayout<SessionPath>.offset(of: \.validity) == 64)
         assert(MemoryLayout<SessionPath>.offset(of: \.program) == 96)
         assert(MemoryLayout<SessionPath>.offset(of: \.trackCount) == 112)
@@ -167,7 +160,7 @@ public struct SessionCache: ~Copyable {
     }
 
     deinit {
-        for number in 1..<max(1, pathTop) { path(number: number).pointee.program?.deallocate() }
+        for number in 1..<max(1, pathTop) { table.path(number: number).pointee.program?.deallocate() }
         pathBuckets.deallocate()
         found.deallocate()
         tags.deallocate()
@@ -179,35 +172,14 @@ public struct SessionCache: ~Copyable {
     public var distinctPaths: Int { pathCount }
     /// Bytes in use, and reserved.
     public var usedBytes: Int {
-        Int(top) * Self.recordWords * 8 + index.usedBytes + Int(pathTop) * Self.pathStride
+        Int(top) * SessionTable.recordWords * 8 + index.usedBytes + Int(pathTop) * SessionTable.pathStride
     }
     public var reservedBytes: Int {
         recordMemory.byteCount + furtherMemory.byteCount + pathMemory.byteCount + index.reservedBytes
     }
 
-    @inlinable @inline(__always) func record(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
-        records + Int(session) &* Self.recordWords
-    }
-    @inlinable @inline(__always) func furtherRecord(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
-        further + Int(session) &* Self.furtherWords
-    }
-    func path(_ session: UInt32) -> UnsafeMutablePointer<SessionPath> {
-        path(number: UInt32(truncatingIfNeeded: record(session)[2] &>> 32))
-    }
-    func path(number: UInt32) -> UnsafeMutablePointer<SessionPath> {
-        (pathBase + Int(number) &* Self.pathStride).assumingMemoryBound(to: SessionPath.self)
-    }
-    /// The path again, for packets.
-    @inlinable @inline(__always) public func way(_ session: UInt32) -> SessionWay {
-        SessionWay(pathBase + Int(UInt32(truncatingIfNeeded: record(session)[2] &>> 32)) &* Self.pathStride)
-    }
-    @inlinable static var pathStride: Int { 512 }
-    @inlinable @inline(__always)
-    func guards(_ session: UInt32, _ count: Int) -> UnsafeMutablePointer<UInt64> {
-        count <= 4 ? record(session) + 4 : furtherRecord(session) + 4
-    }
     func guards(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {
-        guards(session, Int(path.pointee.trackCount))
+        table.guards(session, Int(path.pointee.trackCount))
     }
 
     mutating func nextRandom() -> UInt64 {
