@@ -71,4 +71,11 @@ public enum DatapathOp: UInt8, Sendable {
     case translate
     /// imm: number in `MeterTable`. A frame that exceeds the meter ends here.
     case meter
+
+    /// The op with this code, as `init(rawValue:)` says, in two instructions: the codes run from 1 without a gap.
+    @inlinable @inline(__always)
+    public init?(code: UInt8) {
+        guard code &- 1 < Self.meter.rawValue else { return nil }
+        self = unsafeBitCast(code &- 1, to: DatapathOp.self)
+    }
 }

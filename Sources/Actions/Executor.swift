@@ -129,7 +129,7 @@ struct Run {
             let immediate = UInt32(truncatingIfNeeded: head)
             let operands = words + at + 1
             let next = at &+ 1 &+ Int(UInt16(truncatingIfNeeded: head &>> 32))
-            guard let op = DatapathOp(rawValue: UInt8(truncatingIfNeeded: head &>> 56)) else { break }
+            guard let op = DatapathOp(code: UInt8(truncatingIfNeeded: head &>> 56)) else { break }
             switch op {
             case .output:
                 if next >= end {

@@ -54,7 +54,7 @@ public struct ProgramStep {
 extension ProgramStep {
     /// The step at `index`, nil behind the end.
     public init?(_ words: UnsafePointer<UInt64>, count: Int, at index: Int) {
-        guard index < count, let op = DatapathOp(rawValue: UInt8(words[index] >> 56)) else { return nil }
+        guard index < count, let op = DatapathOp(code: UInt8(words[index] >> 56)) else { return nil }
         self.op = op
         flags = UInt8(truncatingIfNeeded: words[index] >> 48)
         immediate = UInt32(truncatingIfNeeded: words[index])

@@ -1,6 +1,21 @@
 import CLinux
 import Memory
 
+/// Fetches what `admit` and the translation will look at.
+public struct ConnectionPrefetcher {
+    @usableFromInline let records: UnsafeMutableRawPointer
+
+    @inlinable @inline(__always)
+    public func prefetch(_ guardWord: UInt64, withTuples: Bool) {
+        let connection = records + Int(truncatingIfNeeded: guardWord & 0x1ff_ffff) &* 256
+        weft_prefetch_write(connection + 128)
+        if withTuples {
+            weft_prefetch(connection)
+            weft_prefetch_write(connection + 64)
+        }
+    }
+}
+
 // The way of a packet whose connections are remembered from an earlier packet, by a session, in place of lookups.
 //
 // `track` leaves a guard in each packet: slot, generation and revision of the connection, or 0 if the next packet might find
@@ -9,16 +24,7 @@ import Memory
 // done for it is what `admit` does: its lengths and checksums are looked at, TCP takes it through both peers' windows, the
 // timeout begins anew. Packets and bytes are counted by the session and credited from time to time.
 extension ConnectionTracker {
-    /// Fetches what `admit` and the translation will look at.
-    @inline(__always)
-    public func prefetch(_ guardWord: UInt64, withTuples: Bool) {
-        let connection = table.connection(Self.slot(guardWord))
-        weft_prefetch_write(connection.base + 128)
-        if withTuples {
-            weft_prefetch(connection.base)
-            weft_prefetch_write(connection.base + 64)
-        }
-    }
+    public var prefetcher: ConnectionPrefetcher { ConnectionPrefetcher(records: table.records) }
 
     @inline(__always) private static func slot(_ guardWord: UInt64) -> UInt32 {
         UInt32(truncatingIfNeeded: guardWord & Connection.slotMask)

@@ -247,7 +247,8 @@ extension ConnectionTracker {
         if traits.contains(.destinationNAT) {
             step.state |= step.isReply ? TrackState.sourceNAT : TrackState.destinationNAT
         }
-        step.passage |= TrackPassage.translated
+        // With an entry of its own, the reply tuple is another than the mirror image.
+        if traits.contains(.hasReplyEntry) { step.passage |= TrackPassage.translated }
         let target = step.isReply ? connection.original.pointee.reversed : connection.reply.pointee.reversed
         guard step.read.isRelated else {
             step.packet.translate(to: target)

@@ -77,8 +77,8 @@ extension Worker {
     /// The packet goes the way of its session. False, and nothing has happened, if a guard does not hold.
     @inline(__always)
     private func take(_ session: UInt32, _ packet: Packet, _ now: UInt64) -> Bool {
-        let path = sessions.way(session)
-        let guards = sessions.guards(of: session)
+        let path = sessions.table.way(session)
+        let guards = UnsafePointer(sessions.table.guards(session, path.trackCount))
         let length = packet.pointee.length
         let admitted = tracker.admit(
             packet, guards, path.tracks, count: path.trackCount, isTCP: path.isTCP, now: now)
@@ -88,8 +88,9 @@ extension Worker {
             leave(session, path, packet, admitted, now)
             return true
         }
-        sessions.count(session, bytes: length, now: now)
+        sessions.count(session, path, bytes: length, now: now)
         if path.soleOutput != 0 {
+            path.edit.apply(to: packet)
             send(packet, to: path.soleOutput)
         } else {
             services.pointee.guards = guards
@@ -122,7 +123,7 @@ extension Worker {
         }
         reader.leave()
         guard let exit else { return discard(packet, .translationFailed) }
-        let guards = sessions.guards(of: session)
+        let guards = UnsafePointer(sessions.table.guards(session, path.trackCount))
         services.pointee.guards = guards
         let edited = Executor.edit(
             path.program, count: exit.edits, on: packet, pool: &pool.pointee, outputs: outputs,

@@ -111,7 +111,7 @@ extension SessionCache {
     private func findPath(_ path: SessionPath) -> UInt32? {
         var number = pathBuckets[Int(path.hash) & (Self.pathLimit - 1)]
         while number != 0 {
-            let known = paths + Int(number)
+            let known = table.path(number: number)
             if known.pointee.hash == path.hash, known.pointee.validity != 0, known.pointee.equals(path) {
                 return number
             }
@@ -129,7 +129,7 @@ extension SessionCache {
         let number: UInt32
         if firstFreePath != 0 {
             number = firstFreePath
-            firstFreePath = paths[Int(number)].next
+            firstFreePath = table.path(number: number).pointee.next
         } else if Int(pathTop) <= Self.pathLimit {
             number = pathTop
             pathTop += 1
@@ -144,25 +144,25 @@ extension SessionCache {
         let bucket = Int(path.hash) & (Self.pathLimit - 1)
         path.next = pathBuckets[bucket]
         pathBuckets[bucket] = number
-        (paths + Int(number)).initialize(to: path)
+        table.path(number: number).initialize(to: path)
         pathCount += 1
         return number
     }
 
     /// A record for this key: that of the session which did not hold for it, a free one, or one that is of no more use.
     private mutating func place(_ key: UnsafePointer<UInt64>) -> UInt32? {
-        let tag = SessionIndex.tag(Self.hash(key))
+        let tag = SessionIndex.tag(SessionTable.hash(key))
         var own: UInt32 = 0
         var variants = 0
         var oldest: UInt32 = 0
         index.search(tag) { session in
-            if matches(session, key) {
+            if table.matches(session, key) {
                 own = session
                 return true
             }
-            if record(session)[0] == Self.addresses(key), record(session)[1] == key[4] {
+            if table.record(session)[0] == SessionTable.addresses(key), table.record(session)[1] == key[4] {
                 variants += 1
-                if oldest == 0 || record(session)[2] & 0xffff_ffff < record(oldest)[2] & 0xffff_ffff {
+                if oldest == 0 || table.record(session)[2] & 0xffff_ffff < table.record(oldest)[2] & 0xffff_ffff {
                     oldest = session
                 }
             }
@@ -176,7 +176,7 @@ extension SessionCache {
         }
         guard let session = allocate() else { return nil }
         guard index.insert(tag, session) else {
-            record(session)[0] = UInt64(firstFree)
+            table.record(session)[0] = UInt64(firstFree)
             firstFree = session
             return nil
         }
@@ -190,7 +190,7 @@ extension SessionCache {
     private mutating func allocate() -> UInt32? {
         if firstFree != 0 {
             let session = firstFree
-            firstFree = UInt32(truncatingIfNeeded: record(session)[0])
+            firstFree = UInt32(truncatingIfNeeded: table.record(session)[0])
             return session
         }
         if Int(top) <= limit {
@@ -208,17 +208,17 @@ extension SessionCache {
         let now = UInt32(truncatingIfNeeded: lastNow)
         for _ in 0..<8 {
             let session = UInt32(truncatingIfNeeded: nextRandom() >> 32) % (top - 1) + 1
-            guard record(session)[2] >> 32 != 0 else { continue }
-            let path = path(session)
+            guard table.record(session)[2] >> 32 != 0 else { continue }
+            let path = table.path(session)
             let isUseless = path.pointee.validity == 0 || !holds(session, path)
-            let idle = isUseless ? .max : now &- UInt32(truncatingIfNeeded: record(session)[2])
+            let idle = isUseless ? .max : now &- UInt32(truncatingIfNeeded: table.record(session)[2])
             if victim == 0 || idle > longest { (victim, longest) = (session, idle) }
         }
         guard victim != 0, longest > 1000 || nextRandom() & 15 == 0 else { return nil }
         statistics.evicted &+= 1
         remove(victim)
         let session = firstFree
-        firstFree = UInt32(truncatingIfNeeded: record(session)[0])
+        firstFree = UInt32(truncatingIfNeeded: table.record(session)[0])
         return session
     }
 
@@ -231,17 +231,17 @@ extension SessionCache {
         _ session: UInt32, _ trace: UnsafePointer<PacketTrace>, _ key: UnsafePointer<UInt64>, path number: UInt32,
         now: UInt64
     ) {
-        let record = record(session)
+        let record = table.record(session)
         let before = UInt32(truncatingIfNeeded: record[2] >> 32)
-        paths[Int(number)].references += 1
-        if before != 0 { paths[Int(before)].references -= 1 }
-        record[0] = Self.addresses(key)
+        table.path(number: number).pointee.references += 1
+        if before != 0 { table.path(number: before).pointee.references -= 1 }
+        record[0] = SessionTable.addresses(key)
         record[1] = key[4]
         record[2] = UInt64(number) << 32 | UInt64(UInt32(truncatingIfNeeded: now))
         record[3] = 0
-        let path = paths + Int(number)
+        let path = table.path(number: number)
         if path.pointee.isIPv6 {
-            for i in 0..<4 { furtherRecord(session)[i] = key[6 + i] }
+            for i in 0..<4 { table.furtherRecord(session)[i] = key[6 + i] }
         }
         let guards = guards(session, path)
         for i in 0..<Int(path.pointee.trackCount) { guards[i] = trace.pointee.tracks[i].guardWord }

@@ -60,7 +60,7 @@ extension SessionCache {
         _ session: UInt32, at number: Int, _ packet: Packet, _ first: inout FlowCache, _ returning: inout FlowCache,
         now: UInt64, _ stations: (Credit, UInt64) -> Void
     ) -> Exit? {
-        let path = path(session)
+        let path = table.path(session)
         let place = path.pointee.places[number]
         let length = Int(packet.pointee.length)
         for i in 0...Int(place.stage) {
@@ -90,8 +90,8 @@ extension SessionCache {
 
     /// Credits the connections of a session.
     func creditConnections(_ session: UInt32) {
-        let record = record(session)
-        let path = path(session)
+        let record = table.record(session)
+        let path = table.path(session)
         let packets = record[3] >> 44
         guard packets > 0 else { return }
         let bytes = record[3] & (1 << 44 - 1)
@@ -111,9 +111,9 @@ extension SessionCache {
 
     mutating func remove(_ session: UInt32) {
         creditConnections(session)
-        let record = record(session)
+        let record = table.record(session)
         index.remove(SessionIndex.tag(hashOf(session)), session)
-        path(session).pointee.references -= 1
+        table.path(session).pointee.references -= 1
         record[2] = 0
         record[0] = UInt64(firstFree)
         firstFree = session
@@ -123,16 +123,16 @@ extension SessionCache {
 
     /// The hash of a session's key, from what is left of the key.
     private func hashOf(_ session: UInt32) -> UInt64 {
-        let path = path(session)
+        let path = table.path(session)
         var key = InlineArray<10, UInt64>(repeating: 0)
         key[0] = path.pointee.value0
-        key[4] = record(session)[1]
+        key[4] = table.record(session)[1]
         if path.pointee.isIPv6 {
-            for i in 0..<4 { key[6 + i] = furtherRecord(session)[i] }
+            for i in 0..<4 { key[6 + i] = table.furtherRecord(session)[i] }
         } else {
-            key[3] = record(session)[0]
+            key[3] = table.record(session)[0]
         }
-        return withUnsafePointer(to: key) { Self.hash(UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self)) }
+        return withUnsafePointer(to: key) { SessionTable.hash(UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self)) }
     }
 
     /// Credits the megaflows of a path, or what they named if they have gone.
@@ -170,12 +170,14 @@ extension SessionCache {
         _ range: Range<Int>, _ first: borrowing FlowCache, _ returning: borrowing FlowCache,
         _ stations: (Credit, UInt64) -> Void
     ) {
-        for number in range.clamped(to: 1..<Int(pathTop)) { credit(paths + number, first, returning, stations) }
+        for number in range.clamped(to: 1..<Int(pathTop)) {
+            credit(table.path(number: UInt32(number)), first, returning, stations)
+        }
     }
 
     /// Credits the connections of the sessions `range`.
     public func creditConnections(_ range: Range<Int>) {
-        for number in range.clamped(to: 1..<Int(top)) where records[number * Self.recordWords + 2] >> 32 != 0 {
+        for number in range.clamped(to: 1..<Int(top)) where table.pathNumber(UInt32(number)) != 0 {
             creditConnections(UInt32(number))
         }
     }
@@ -191,9 +193,9 @@ extension SessionCache {
             if sweepAt >= top { sweepAt = 1 }
             let session = sweepAt
             sweepAt += 1
-            guard record(session)[2] >> 32 != 0 else { continue }
-            let idle = UInt32(truncatingIfNeeded: now) &- UInt32(truncatingIfNeeded: record(session)[2])
-            if UInt64(idle) >= maximumIdle || path(session).pointee.validity == 0 {
+            guard table.record(session)[2] >> 32 != 0 else { continue }
+            let idle = UInt32(truncatingIfNeeded: now) &- UInt32(truncatingIfNeeded: table.record(session)[2])
+            if UInt64(idle) >= maximumIdle || table.path(session).pointee.validity == 0 {
                 statistics.expired &+= 1
                 remove(session)
             } else {
@@ -204,7 +206,7 @@ extension SessionCache {
             if sweepPathAt >= pathTop { sweepPathAt = 1 }
             let number = sweepPathAt
             sweepPathAt += 1
-            let path = self.paths + Int(number)
+            let path = table.path(number: number)
             guard path.pointee.program != nil else { continue }
             credit(path, first, returning, stations)
             if path.pointee.references == 0 { free(number, first: &first, returning: &returning) }
@@ -212,7 +214,7 @@ extension SessionCache {
     }
 
     private mutating func free(_ number: UInt32, first: inout FlowCache, returning: inout FlowCache) {
-        let path = paths + Int(number)
+        let path = table.path(number: number)
         for i in 0..<Int(path.pointee.stageCount) {
             i == 0 ? first.release(path.pointee.stages[i]) : returning.release(path.pointee.stages[i])
         }
@@ -228,17 +230,16 @@ extension SessionCache {
     }
 
     private func nextLink(_ number: UInt32) -> UnsafeMutablePointer<UInt32> {
-        UnsafeMutableRawPointer(paths + Int(number)).advanced(by: SessionPath.nextOffset)
-            .assumingMemoryBound(to: UInt32.self)
+        (UnsafeMutableRawPointer(table.path(number: number)) + SessionPath.nextOffset).assumingMemoryBound(to: UInt32.self)
     }
 
     /// Forgets all sessions and paths, everything credited (`dp/flush`).
     public mutating func flush(
         first: inout FlowCache, returning: inout FlowCache, _ stations: (Credit, UInt64) -> Void
     ) {
-        for session in 1..<max(1, top) where record(session)[2] >> 32 != 0 { remove(session) }
-        for number in 1..<max(1, pathTop) where paths[Int(number)].program != nil {
-            credit(paths + Int(number), first, returning, stations)
+        for session in 1..<max(1, top) where table.record(session)[2] >> 32 != 0 { remove(session) }
+        for number in 1..<max(1, pathTop) where table.path(number: number).pointee.program != nil {
+            credit(table.path(number: number), first, returning, stations)
             free(number, first: &first, returning: &returning)
         }
     }

@@ -86,10 +86,7 @@ public struct SessionCache: ~Copyable {
     @usableFromInline let tags: UnsafeMutablePointer<UInt32>
 
     var index: SessionIndex
-    @usableFromInline let records: UnsafeMutablePointer<UInt64>
-    /// For IPv6 and for sessions with many guards: 16 words each.
-    @usableFromInline let further: UnsafeMutablePointer<UInt64>
-    @usableFromInline let paths: UnsafeMutablePointer<SessionPath>
+    public let table: SessionTable
     private let recordMemory: LineMemory
     private let furtherMemory: LineMemory
     private let pathMemory: LineMemory
@@ -126,9 +123,6 @@ public struct SessionCache: ~Copyable {
     public var maximumIdle: UInt64
 
     static var pathLimit: Int { 1 << 16 }
-    @usableFromInline static var recordWords: Int { 8 }
-    @usableFromInline static var furtherWords: Int { 16 }
-    static var guardsInRecord: Int { 4 }
 
     /// - Parameters:
     ///   - first: of the cache that packets are looked up in as received. The caches stay alive as long as this one.
@@ -147,22 +141,26 @@ public struct SessionCache: ~Copyable {
         self.tracker = tracker
         self.worker = worker
         index = SessionIndex(sessions: limit)
-        recordMemory = LineMemory(byteCount: (limit + 1) * Self.recordWords * 8)
-        furtherMemory = LineMemory(byteCount: (limit + 1) * Self.furtherWords * 8)
-        pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * MemoryLayout<SessionPath>.stride)
-        records = recordMemory.start.assumingMemoryBound(to: UInt64.self)
-        further = furtherMemory.start.assumingMemoryBound(to: UInt64.self)
-        paths = pathMemory.start.assumingMemoryBound(to: SessionPath.self)
+        recordMemory = LineMemory(byteCount: (limit + 1) * SessionTable.recordWords * 8)
+        furtherMemory = LineMemory(byteCount: (limit + 1) * SessionTable.furtherWords * 8)
+        pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * SessionTable.pathStride)
+        table = SessionTable(
+            records: recordMemory.start, further: furtherMemory.start, paths: pathMemory.start)
         pathBuckets = .allocate(capacity: Self.pathLimit)
         pathBuckets.initialize(repeating: 0, count: Self.pathLimit)
-        assert(MemoryLayout<SessionPath>.offset(of: \.tracks) == SessionPath.tracksOffset)
+        assert(MemoryLayout<SessionPath>.size <= SessionTable.pathStride)
+        assert(MemoryLayout<SessionPath>.offset(of: \.validity) == 64)
+        assert(MemoryLayout<SessionPath>.offset(of: \.program) == 96)
+        assert(MemoryLayout<SessionPath>.offset(of: \.trackCount) == 112)
+        assert(MemoryLayout<SessionPath>.offset(of: \.edit) == 120)
+        assert(MemoryLayout<SessionPath>.offset(of: \.tracks) == 144)
         found = .allocate(capacity: FlowCacheLimits.maximumBurst)
         found.initialize(repeating: 0, count: FlowCacheLimits.maximumBurst)
         tags = .allocate(capacity: FlowCacheLimits.maximumBurst)
     }
 
     deinit {
-        for path in 1..<max(1, pathTop) { paths[Int(path)].program?.deallocate() }
+        for number in 1..<max(1, pathTop) { table.path(number: number).pointee.program?.deallocate() }
         pathBuckets.deallocate()
         found.deallocate()
         tags.deallocate()
@@ -174,24 +172,14 @@ public struct SessionCache: ~Copyable {
     public var distinctPaths: Int { pathCount }
     /// Bytes in use, and reserved.
     public var usedBytes: Int {
-        Int(top) * Self.recordWords * 8 + index.usedBytes + Int(pathTop) * MemoryLayout<SessionPath>.stride
+        Int(top) * SessionTable.recordWords * 8 + index.usedBytes + Int(pathTop) * SessionTable.pathStride
     }
     public var reservedBytes: Int {
         recordMemory.byteCount + furtherMemory.byteCount + pathMemory.byteCount + index.reservedBytes
     }
 
-    @inlinable @inline(__always) func record(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
-        records + Int(session) &* Self.recordWords
-    }
-    @inlinable @inline(__always) func furtherRecord(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
-        further + Int(session) &* Self.furtherWords
-    }
-    @inlinable @inline(__always) func path(_ session: UInt32) -> UnsafeMutablePointer<SessionPath> {
-        paths + Int(UInt32(truncatingIfNeeded: record(session)[2] &>> 32))
-    }
-    @inlinable @inline(__always)
-    func guards(_ session: UInt32, _ path: UnsafePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {
-        path.pointee.trackCount <= 4 ? record(session) + 4 : furtherRecord(session) + 4
+    func guards(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {
+        table.guards(session, Int(path.pointee.trackCount))
     }
 
     mutating func nextRandom() -> UInt64 {

@@ -7,11 +7,44 @@ import Memory
 /// A bucket has seven entries, tag << 32 | session number, and in word 7 the number of the overflow bucket that continues
 /// it. The tag is the upper half of the hash; its low bits choose the bucket.
 struct SessionIndex: ~Copyable {
-    @usableFromInline let buckets: UnsafeMutablePointer<UInt64>
-    @usableFromInline let overflow: UnsafeMutablePointer<UInt64>
+    /// What a lookup needs, as a trivial value.
+    struct Lines {
+        let buckets: UnsafeMutablePointer<UInt64>
+        let overflow: UnsafeMutablePointer<UInt64>
+        let count: UInt32
+        let mask: UInt32
+
+        @inline(__always) func home(_ tag: UInt32) -> UnsafeMutablePointer<UInt64> {
+            let number = tag & mask
+            return buckets + Int(number < count ? number : number & mask &>> 1) &* 8
+        }
+
+        /// The first session with this tag; 0 if there is none.
+        @inline(__always) func first(_ tag: UInt32) -> UInt32 {
+            let line = home(tag)
+            let hits = weft_match_upper8(line, tag) & 0x7f
+            if hits != 0 { return UInt32(truncatingIfNeeded: line[hits.trailingZeroBitCount]) }
+            return line[7] == 0 ? 0 : firstBehind(line, tag)
+        }
+
+        @inline(never) private func firstBehind(_ first: UnsafeMutablePointer<UInt64>, _ tag: UInt32) -> UInt32 {
+            var line = first
+            while line[7] != 0 {
+                line = overflow + Int(line[7]) &* 8
+                let hits = weft_match_upper8(line, tag) & 0x7f
+                if hits != 0 { return UInt32(truncatingIfNeeded: line[hits.trailingZeroBitCount]) }
+            }
+            return 0
+        }
+    }
+
+    @inline(__always) var lines: Lines { Lines(buckets: buckets, overflow: overflow, count: count, mask: mask) }
+
+    let buckets: UnsafeMutablePointer<UInt64>
+    let overflow: UnsafeMutablePointer<UInt64>
     /// Buckets in use, and the mask that numbers are first cut with.
-    @usableFromInline var count: UInt32 = 16
-    @usableFromInline var mask: UInt32 = 31
+    var count: UInt32 = 16
+    var mask: UInt32 = 31
     private let bucketMemory: LineMemory
     private let overflowMemory: LineMemory
     private let bucketLimit: UInt32
@@ -40,33 +73,12 @@ struct SessionIndex: ~Copyable {
 
     @inline(__always) static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash &>> 32) }
 
-    @inline(__always) func home(_ tag: UInt32) -> UnsafeMutablePointer<UInt64> {
-        let number = tag & mask
-        return buckets + Int(number < count ? number : number & mask &>> 1) &* 8
-    }
+    private func home(_ tag: UInt32) -> UnsafeMutablePointer<UInt64> { lines.home(tag) }
 
-    @inline(__always) static func next(
+    private static func next(
         _ line: UnsafeMutablePointer<UInt64>, _ overflow: UnsafeMutablePointer<UInt64>
     ) -> UnsafeMutablePointer<UInt64>? {
         line[7] == 0 ? nil : overflow + Int(line[7]) &* 8
-    }
-
-    /// The first session with this tag; 0 if there is none.
-    @inline(__always) func first(_ tag: UInt32) -> UInt32 {
-        let line = home(tag)
-        let hits = weft_match_upper8(line, tag) & 0x7f
-        if hits != 0 { return UInt32(truncatingIfNeeded: line[hits.trailingZeroBitCount]) }
-        return line[7] == 0 ? 0 : firstBehind(line, tag)
-    }
-
-    @inline(never) private func firstBehind(_ first: UnsafeMutablePointer<UInt64>, _ tag: UInt32) -> UInt32 {
-        var line = first
-        while let next = Self.next(line, overflow) {
-            let hits = weft_match_upper8(next, tag) & 0x7f
-            if hits != 0 { return UInt32(truncatingIfNeeded: next[hits.trailingZeroBitCount]) }
-            line = next
-        }
-        return 0
     }
 
     /// Calls `body` with each session of this tag until it returns true.

@@ -3,41 +3,41 @@ import Conntrack
 
 /// The way that packets of many sessions take: the megaflows that answered one after the other, the passages of connection
 /// tracking between them, and the one program that all of it comes to. What differs between sessions of one path is the
-/// five-tuple and the connections.
-@usableFromInline
+/// five-tuple and the connections. `SessionWay` reads the first fields where packets need them.
 struct SessionPath {
     // What keys of its sessions have in common: words 0, 1, 2 and 5 under masks, by value. A line of its own, the first one.
-    @usableFromInline var mask0: UInt64 = 0
-    @usableFromInline var value0: UInt64 = 0
-    @usableFromInline var mask1: UInt64 = 0
-    @usableFromInline var value1: UInt64 = 0
-    @usableFromInline var mask2: UInt64 = 0
-    @usableFromInline var value2: UInt64 = 0
-    @usableFromInline var mask5: UInt64 = 0
-    @usableFromInline var value5: UInt64 = 0
+    var mask0: UInt64 = 0
+    var value0: UInt64 = 0
+    var mask1: UInt64 = 0
+    var value1: UInt64 = 0
+    var mask2: UInt64 = 0
+    var value2: UInt64 = 0
+    var mask5: UInt64 = 0
+    var value5: UInt64 = 0
     // What a hit reads and writes besides: the second line.
     /// `SessionCache.validity` at which all its megaflows were known to hold; 0 for one that is gone for good.
-    @usableFromInline var validity: UInt64 = 0
+    var validity: UInt64 = 0
     /// Since they were last credited.
-    @usableFromInline var packets: UInt64 = 0
-    @usableFromInline var bytes: UInt64 = 0
+    var packets: UInt64 = 0
+    var bytes: UInt64 = 0
     /// Milliseconds, of the last packet.
-    @usableFromInline var used: UInt64 = 0
-    @usableFromInline var program: UnsafeMutablePointer<UInt64>?
-    @usableFromInline var programCount: UInt32 = 0
-    /// Port, if the program is just `output`; else 0.
-    @usableFromInline var soleOutput: UInt32 = 0
-    @usableFromInline var trackCount: UInt8 = 0
-    @usableFromInline var stageCount: UInt8 = 0
-    @usableFromInline var isTCP = false
-    @usableFromInline var isIPv6 = false
+    var used: UInt64 = 0
+    var program: UnsafeMutablePointer<UInt64>?
+    var programCount: UInt32 = 0
+    /// Port, if the program is just `edit` and `output`; else 0.
+    var soleOutput: UInt32 = 0
+    var trackCount: UInt8 = 0
+    var stageCount: UInt8 = 0
+    var isTCP = false
+    var isIPv6 = false
     /// Its packets' tuples are needed: for translations, and for TCP.
-    @usableFromInline var needsTuples = false
+    var needsTuples = false
     /// Raw value of a `DropReason`, 0xff if there is none.
-    @usableFromInline var dropReason: UInt8 = 0xff
-    @usableFromInline var unused: UInt16 = 0
-    @usableFromInline var unused2: UInt64 = 0
-    @usableFromInline var tracks: InlineArray<8, SessionTrack> = InlineArray(repeating: SessionTrack())
+    var dropReason: UInt8 = 0xff
+    var unused: UInt16 = 0
+    var edit = SessionEdit()
+    var unused2: UInt64 = 0
+    var tracks: InlineArray<8, SessionTrack> = InlineArray(repeating: SessionTrack())
     // What only making, crediting and leaving a path looks at.
     var stages: InlineArray<8, Stage> = InlineArray(repeating: Stage())
     var places: InlineArray<8, Place> = InlineArray(repeating: Place())
@@ -47,8 +47,6 @@ struct SessionPath {
     var hash: UInt32 = 0
 
     static var nextOffset: Int { MemoryLayout<SessionPath>.offset(of: \.next) ?? 0 }
-    /// Of `tracks`: behind the two lines that a hit looks at first.
-    @inlinable static var tracksOffset: Int { 128 }
 
     /// A megaflow, and the block that it named: kept so that packets can be credited also when the megaflow has gone.
     struct Stage {
@@ -70,15 +68,7 @@ struct SessionPath {
         var isCleared = false
     }
 
-    @usableFromInline init() {}
-
-    /// Whether a key is one of this path's.
-    @inlinable @inline(__always)
-    static func matches(_ path: UnsafePointer<SessionPath>, _ key: UnsafePointer<UInt64>) -> Bool {
-        (key[0] ^ path.pointee.value0) & path.pointee.mask0 | (key[1] ^ path.pointee.value1) & path.pointee.mask1
-            | (key[2] ^ path.pointee.value2) & path.pointee.mask2 | (key[5] ^ path.pointee.value5) & path.pointee.mask5
-            == 0
-    }
+    init() {}
 
     /// Whether another path, being made, is this one.
     func equals(_ other: SessionPath) -> Bool {

@@ -48,14 +48,38 @@ enum SessionProgram {
             }
         }
         guard track == Int(path.trackCount), words.count < 0x7fff else { return false }
-        path.soleOutput =
-            words.count == 1 && words[0] >> 56 == UInt64(DatapathOp.output.rawValue)
-            ? UInt32(truncatingIfNeeded: words[0]) : 0
+        recognise(words, &path)
         path.programCount = UInt32(words.count)
         let program = UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, words.count))
         for (i, word) in words.enumerated() { program[i] = word }
         path.program = program
         return true
+    }
+
+    /// Whether the program is what switches and routers do to most packets: new Ethernet addresses, another TTL, output.
+    private static func recognise(_ words: [UInt64], _ path: inout SessionPath) {
+        var edit = SessionEdit()
+        var at = 0
+        let full: UInt64 = 0xffff_ffff_ffff
+        words.withUnsafeBufferPointer { words in
+            guard let start = words.baseAddress else { return }
+            while let step = ProgramStep(start, count: words.count, at: at) {
+                let o = start + step.operands
+                switch step.op {
+                case .setEthernet where edit.traits == 0 && o[1] == full && o[3] == full:
+                    edit.setEthernet(dst: o[0], src: o[2])
+                case .setIPv4 where edit.traits & SessionEdit.setsTTL == 0 && o[1] == 0 && o[3] == 0xff:
+                    // The difference is known if the TTL as received is: if it is compared.
+                    guard path.mask2 & 0xff == 0xff else { return }
+                    edit.setTTL(from: UInt8(truncatingIfNeeded: path.value2), to: UInt8(truncatingIfNeeded: o[2]))
+                case .output where step.next == words.count:
+                    path.edit = edit
+                    path.soleOutput = step.immediate
+                default: return
+                }
+                at = step.next
+            }
+        }
     }
 
     private static func mayStand(
