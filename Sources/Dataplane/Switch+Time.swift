@@ -26,7 +26,10 @@ extension Switch {
     }
 
     /// Credits rules, groups and stations with all that packets have done up to now. Afterwards `model.counters` is exact.
-    public func settle() { onEveryWorker { worker, done in worker.settle(done: done) } }
+    /// `connections`: connections too, of which there may be many more.
+    public func settle(connections: Bool = false) {
+        onEveryWorker { worker, done in worker.settle(connections: connections, done: done) }
+    }
 
     private func expire(_ now: UInt64) {
         for rule in model.expireRules(now: now) { expiredRules.append(rule) }

@@ -4,19 +4,24 @@ The rules track and translate in one zone, and track in another, with the helper
 always translated, so that reply tuples are unique, and nothing depends on the order in which a hash table keeps things.
 Input is text, one step a line, which is also the form of the corpus:
 
-    p1 HEX...        frames received on a port, handed over at once
+    p1 HEX...        frames received on a port, one after the other
     warp MS          time passes
     flush [WORD...]  ct/flush
+
+After each round its frames are played once more, in bursts, by weft-replay in each mode.
 """
+import collections
 import ipaddress
-import random
+import json
 import struct
+import subprocess
+import tempfile
 
 from frames import checksum
-from pcap import PcapTail
+from pcap import PcapTail, write_pcap
 from rpc import Refused
-from talk import Host, Talk, pseudo_header, summed
-from weft import Weft
+from talk import Host, Talk, summed
+from weft import REPLAY, Weft
 
 MODES = ('none', 'megaflow', 'all')
 RULES = (
@@ -273,12 +278,99 @@ class Source:
         return head + b'\x86\xdd' + header + struct.pack('!BBHI', protocol, 0, offset << 3 | more, ident) + data
 
 
+BURST = 32
+FILLER = bytes.fromhex('02000000000202000000000188b5')  # goes the way of what is not IP
+
+
+def conversation(data):
+    """What frames of one conversation, and errors about it, have in common whatever their direction and translation."""
+    try:
+        version = data[0] >> 4
+        if version == 4:
+            protocol, l4, fragment = data[9], (data[0] & 15) * 4, struct.unpack_from('!H', data, 6)[0] & 0x3FFF
+            if fragment:
+                return 'fragment', data[4:6]
+        else:
+            protocol, l4 = data[6], 40
+            if protocol == 44:
+                return 'fragment', data[44:48]
+            if protocol == 60:
+                protocol, l4 = data[40], 40 + (data[41] + 1) * 8
+        if protocol in (1, 58) and data[l4] in ((3, 4, 5, 11, 12) if protocol == 1 else (1, 2, 3, 4)):
+            return conversation(data[l4 + 8:])
+        if protocol in (1, 58):
+            return 'query', data[l4 + 4:l4 + 6]
+        if protocol in (6, 17):
+            return protocol, frozenset(struct.unpack_from('!HH', data, l4))
+        return 'other', protocol
+    except (IndexError, struct.error):
+        return 'broken', 0
+
+
+def spread(frames):
+    """The frames in bursts in which no conversation occurs twice, each in its order, filled up where there are too few.
+
+    Two first packets of one connection in one burst are both looked up before either is committed, or not, as the caches have it.
+    """
+    waiting, result = list(frames), []
+    while waiting:
+        burst, taken, left = [], set(), []
+        for frame in waiting:
+            key = conversation(frame[14:])
+            if key in taken or len(burst) == BURST:
+                left.append(frame)
+            else:
+                burst.append(frame)
+            taken.add(key)
+        result += burst + [FILLER] * (BURST - len(burst))
+        waiting = left
+    return result
+
+
+class Bursts:
+    """The frames of a round, each port's in bursts of 32, in each cache mode. Time is real, and next to none passes."""
+
+    def __init__(self, replay):
+        self.replay = replay or REPLAY
+
+    def compare(self, steps):
+        frames = {'p1': [], 'p2': []}
+        for words in map(str.split, steps):
+            if words[0] in frames:
+                frames[words[0]] += [bytes.fromhex(word) for word in words[1:]]
+        with tempfile.TemporaryDirectory(prefix='weft-fuzz-') as directory:
+            for port, list_ in frames.items():
+                write_pcap(f'{directory}/{port}.pcap', spread([frame for frame in list_ if len(frame) >= 14]))
+            with open(f'{directory}/flows', 'w') as f:
+                f.write('\n'.join(RULES) + '\n')
+            with open(f'{directory}/setup', 'w') as f:
+                f.write('add-br br0 local=none fail-mode=secure\nct/set min-frag-v4=400\n'
+                        + ''.join(f'add-port br0 p{n} type=pcap ofport={n}\n' for n in (1, 2)))
+            results = [self.play(mode, directory) for mode in MODES]
+        for mode, result in zip(MODES[1:], results[1:]):
+            if result != results[0]:
+                here, there = ({port: list((a[0][port] - b[0][port]).elements())[:3] for port in frames} for a, b in ((result, results[0]), (results[0], result)))
+                raise Disagreement(f'in bursts: only --cache {mode} {here} {result[1]}, only --cache {MODES[0]} {there} {results[0][1]}')
+
+    def play(self, mode, directory):
+        """Frames out by port, and the drops."""
+        words = [self.replay, '--setup', f'{directory}/setup', '--flows', f'{directory}/flows', '--cache', mode, '--json']
+        for port in ('p1', 'p2'):
+            words += ['--rx', f'{port}={directory}/{port}.pcap', '--tx', f'{port}={directory}/{mode}-{port}.pcap']
+        result = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        if result.returncode:
+            raise Disagreement(f'weft-replay --cache {mode} ended with {result.returncode}: {result.stderr[-500:]}')
+        out = {port: collections.Counter(frame.hex() for frame in PcapTail(f'{directory}/{mode}-{port}.pcap').new()) for port in ('p1', 'p2')}
+        return out, json.loads(result.stdout)['drops']
+
+
 def line(port, frames):
     return f"{port} {' '.join(frame.hex() for frame in frames if frame)}"
 
 
 def run(fuzzer, kind, more):
     """Rounds of some hundred steps each; what a round did is what a failure needs."""
+    bursts = Bursts(fuzzer.options.replay)
     with Trio(fuzzer.options.weftd) as trio:
         try:
             for text in fuzzer.corpus():
@@ -289,6 +381,7 @@ def run(fuzzer, kind, more):
                     trio.take(step)
                 trio.compare()
                 trio.end()
+                bursts.compare(fuzzer.last)
             while more():
                 fuzzer.last, source = [], Source(fuzzer.random, fuzzer.mutate)
                 for number in range(200):
@@ -301,6 +394,7 @@ def run(fuzzer, kind, more):
                     if not more():
                         break
                 trio.end()
+                bursts.compare(fuzzer.last)
         except (Refused, OSError):
             for weft in trio.switches:
                 if weft.process.poll() is not None:

@@ -31,7 +31,7 @@ extension SwitchCommands {
         if invocation.has("-s") || invocation.has("--statistics") { detail.insert(.statistics) }
         let isJSON = invocation.wantsJSON
         // Sessions keep what their packets count until somebody asks.
-        if isJSON || detail.contains(.statistics) { device.settle() }
+        if isJSON || detail.contains(.statistics) { device.settle(connections: true) }
         var walk = ConnectionWalk(filter)
         let steps = AnswerSteps(isJSON: isJSON) { [detail] in
             guard !walk.isDone else { return nil }
