@@ -76,7 +76,7 @@ class Talk:
             steps = [(0, SYN), (1, SYN), (0, SYN | ACK), (1, SYN | ACK)]
         elif r.random() < 0.15:  # picked up in the middle
             steps = []
-        for _ in range(r.randrange(0, 8)):
+        for _ in range(r.choice((0, 1, 3, 6, 12, 20))):
             steps.append((r.randrange(2), r.choice((ACK, ACK | PSH, ACK | PSH))))
         first = r.randrange(2)
         steps += r.choice(([], [(first, FIN | ACK), (1 - first, ACK), (1 - first, FIN | ACK), (first, ACK)],

@@ -77,16 +77,18 @@ class TrackingRules:
         r, exit = self.random, f'resubmit(,{EXIT})'
         number = 4 if version == 'ip' else 6
         commit = self.commit(zone)
-        yield_ = [self.rule(DECIDE, 20, f'ct_state=+trk+new,{version}', self.leave(f'{commit}{{}})'))]
+        # Mostly the second zone remembers too, so that there are packets that are established in both.
+        also = f'ct(commit,zone={self.zones[1]}),' if 'chain' in self.features and self.chance(0.75) else ''
+        yield_ = [self.rule(DECIDE, 20, f'ct_state=+trk+new,{version}', also + self.leave(f'{commit}{{}})'))]
         if 'snat' in self.features:
             nat = f",nat(src={shown(self.hosts.outside[number])}{self.source_port()})"
-            yield_.append(self.rule(DECIDE, 30, f'ct_state=+trk+new,{version},in_port=1', self.leave(f'{self.commit(zone)}{nat}{{}})')))
+            yield_.append(self.rule(DECIDE, 30, f'ct_state=+trk+new,{version},in_port=1', also + self.leave(f'{self.commit(zone)}{nat}{{}})')))
         if 'dnat' in self.features:
             target = self.hosts.all[2].addresses[number]
             nat = f',nat(dst={shown(target)}{r.choice(("", ":8080"))})'
             field = 'nw_dst' if number == 4 else 'ipv6_dst'
             yield_.append(self.rule(DECIDE, 40, f'ct_state=+trk+new,{version},{field}={self.hosts.service[number]}',
-                                    self.leave(f'{self.commit(zone)}{nat}{{}})')))
+                                    also + self.leave(f'{self.commit(zone)}{nat}{{}})')))
         yield_.append(self.rule(DECIDE, 20, f'ct_state=+trk+est,{version}', exit))
         yield_.append(self.rule(DECIDE, 25, f'ct_state=+trk+rel,{version}', r.choice((exit, exit, 'drop', self.leave(f'{self.commit(zone)}{{}})')))))
         yield_.append(self.rule(DECIDE, 26, f'ct_state=+trk+inv,{version}', r.choice((exit, exit, exit, 'drop'))))
