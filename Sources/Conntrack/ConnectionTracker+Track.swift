@@ -14,6 +14,12 @@ public enum TrackState {
     @inlinable public static var sourceNAT: UInt64 { 0x40 }
     @inlinable public static var destinationNAT: UInt64 { 0x80 }
     @inline(__always) static var translated: UInt64 { sourceNAT | destinationNAT }
+
+    /// As ovs-fields(7) names them: `est|rpl|trk`.
+    public static func text(_ state: UInt64) -> String {
+        let names = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"]
+        return names.indices.filter { state >> UInt64($0) & 1 != 0 }.map { names[$0] }.joined(separator: "|")
+    }
 }
 
 /// How a packet went through `track`, in `PacketHeader.passage`.

@@ -26,7 +26,11 @@ extension Switch {
     }
 
     /// Credits rules, groups and stations with all that packets have done up to now. Afterwards `model.counters` is exact.
-    public func settle() { onEveryWorker { worker, done in worker.settle(done: done) } }
+    ///
+    /// - Parameter connections: credits connections too, so that packets and bytes in a dump are exact.
+    public func settle(connections: Bool = false) {
+        onEveryWorker { worker, done in worker.settle(connections: connections, done: done) }
+    }
 
     private func expire(_ now: UInt64) {
         for rule in model.expireRules(now: now) { expiredRules.append(rule) }
