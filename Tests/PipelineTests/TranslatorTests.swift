@@ -34,6 +34,15 @@ import Testing
         return FlowPrinter().megaflow(key, outcome.mask).replacing("recirc_id=0,eth,", with: "")
     }
 
+    /// Without a controller nobody resumes a packet: what stands behind `pause` never comes, wherever it stands.
+    @Test func pausedPacketsDoNotGoOn() throws {
+        let device = try makeSwitch([
+            "priority=1,actions=output:2,write_actions(output:5),resubmit(,1),output:3",
+            "table=1,tcp,actions=controller(pause),output:4",
+        ])
+        #expect(device.program(tcp(device)) == "p2,userspace(pid=0,controller(reason=1))")
+    }
+
     // MARK: Masks
 
     @Test func lookingAtNothingMasksNothing() throws {
