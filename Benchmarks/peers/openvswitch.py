@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """Measures Open vSwitch with DPDK: one poll thread, frames out of memory (net_pcap, infinite_rx) into nothing (net_null).
 
-    openvswitch.py --frames FILE.pcap --flows FILE.flows [--settle S] [--seconds S] [--core N] [--smc] [--no-emc] [--upcalls]
+    openvswitch.py --frames [PORT=]FILE.pcap... --flows FILE.flows [--commands FILE] [--settle S] [--seconds S] [--core N]
+                   [--smc] [--no-emc] [--upcalls] [--once]
 
 Prints one JSON object: million packets a second sent, cycles for each, and what an upcall (a first packet through the
-slow path) costs. --smc switches the signature cache on, --no-emc the exact cache off; --upcalls measures the cost of upcalls
-while the caches fill, which slows everything else down.
+slow path) costs. Frames come in on port 1 or the OpenFlow port PORT; port 2 swallows, unless ports are named. --commands is a
+file of ovs-ofctl commands, one a line. --smc switches the signature cache on, --no-emc the exact cache off; --upcalls measures
+the cost of upcalls while the caches fill, which slows everything else down. --once reads the file with libpcap as it goes, to
+its end, instead of repeating it from memory: for millions of different frames.
 
-Needs root and Debian's openvswitch-switch-dpdk, librte-net-null23 and librte-net-pcap23 (scripts/setup --peers). Works in
+Needs root and Debian's openvswitch-switch-dpdk, librte-net-null23, librte-net-pcap23 and librte-mempool-ring23 (scripts/setup --peers). Works in
 a network namespace and a directory of its own, touches no network card, and gives back the hugepages it asked for.
 """
 import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -102,12 +106,21 @@ class OpenVSwitch:
         self.vsctl('add-port', 'br0', name, '--', 'set', 'Interface', name, 'type=dpdk', f'ofport_request={number}',
                    f'options:dpdk-devargs={device}')
 
-    def forward(self, frames, flows):
-        """From here on the poll thread forwards without a pause."""
+    def ofctl(self, *words):
+        return self.command('ovs-ofctl', '-O', 'OpenFlow15', *words)
+
+    def forward(self, frames, flows, commands=None, once=False):
+        """From here on the poll thread forwards without a pause. `frames` are pairs of port and file."""
         self.vsctl('add-br', 'br0', '--', 'set', 'bridge', 'br0', 'datapath_type=netdev', 'fail-mode=secure')
-        self.add_port('p1', 2, 'net_null1,size=64,no-rx=1')
-        self.command('ovs-ofctl', 'add-flows', 'br0', flows)
-        self.add_port('p0', 1, f'net_pcap0,rx_pcap={frames},infinite_rx=1')
+        if [port for port, _ in frames] == [1]:
+            self.add_port('p1', 2, 'net_null1,size=64,no-rx=1')
+        if commands:
+            with open(commands) as f:
+                for line in f:
+                    self.ofctl(*shlex.split(line))
+        self.ofctl('add-flows', 'br0', flows)
+        for number, (port, file) in enumerate(frames):
+            self.add_port(f'rx{port}', port, f"net_pcap{number},rx_pcap={file}{'' if once else ',infinite_rx=1'}")
 
     def performance(self):
         text = self.appctl('dpif-netdev/pmd-perf-show')
@@ -139,7 +152,8 @@ def measure(options):
             switch.set('emc-insert-inv-prob=0')
         if options.upcalls:
             switch.set('pmd-perf-metrics=true')
-        switch.forward(os.path.abspath(options.frames), os.path.abspath(options.flows))
+        frames = [(int(port or 1), os.path.abspath(file)) for port, _, file in (f.rpartition('=') for f in options.frames)]
+        switch.forward(frames, os.path.abspath(options.flows), options.commands, options.once)
         time.sleep(options.settle)
         if not options.upcalls:
             switch.appctl('dpif-netdev/pmd-stats-clear')
@@ -149,8 +163,10 @@ def measure(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--frames', required=True)
+    parser.add_argument('--frames', required=True, action='append', metavar='[PORT=]FILE')
     parser.add_argument('--flows', required=True)
+    parser.add_argument('--commands', metavar='FILE')
+    parser.add_argument('--once', action='store_true')
     parser.add_argument('--settle', type=float, default=4)
     parser.add_argument('--seconds', type=float, default=4)
     parser.add_argument('--core', type=int, default=1)

@@ -41,7 +41,7 @@ extension ConnectionSnapshot {
 
     private static func flags(_ title: String, _ isScaled: Bool, _ isLiberal: Bool) -> String {
         let names = (isScaled ? ["WINDOW_SCALE"] : []) + (isLiberal ? ["BE_LIBERAL"] : [])
-        return names.isEmpty ? "" : title + "=" + names.joined(separator: "|")
+        return title + "=" + (names.isEmpty ? "0" : names.joined(separator: "|"))
     }
 
     static func name(_ ipProtocol: UInt8) -> String {

@@ -261,6 +261,9 @@ extension ConnectionTracker {
             return
         }
         let result = EmbeddedTuple.find(in: step.packet, isIPv6: target.isIPv6, zone: step.zone)
-        if case .found(let embedded) = result { step.packet.translateError(embedded, to: target) }
+        if case .found(let embedded) = result {
+            step.packet.translateError(
+                embedded, to: target, replacesSource: step.state & TrackState.sourceNAT != 0)
+        }
     }
 }

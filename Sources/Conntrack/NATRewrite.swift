@@ -171,7 +171,9 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
     ///   - embedded: what `EmbeddedTuple.find` found in this very frame.
     ///   - tuple: what `embedded.tuple` is to become: the tuple of the direction that the error travels in, as its
     ///     receiver knows it.
-    public func translateError(_ embedded: EmbeddedTuple, to tuple: ConnectionTuple) {
+    ///   - replacesSource: whether the source of that direction is translated; maybe to the same address, and another
+    ///     port.
+    public func translateError(_ embedded: EmbeddedTuple, to tuple: ConnectionTuple, replacesSource: Bool) {
         let l3 = Int(pointee.offsetL3)
         let l4 = Int(pointee.offsetL4)
         let length = Int(pointee.length)
@@ -183,7 +185,7 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         let frame = UnsafeRawPointer(pointee.data)
         var outer = tuple
         outer.ipProtocol = tuple.isIPv6 ? 58 : 1
-        if embedded.tuple.src == tuple.src {
+        if !replacesSource {
             outer.src = tuple.isIPv6 ? frame.be128(l3 &+ 8) : UInt128(frame.be32(l3 &+ 12))
         }
         rewriteOuter(outer, l3: l3, l4: l4, end: embedded.end)

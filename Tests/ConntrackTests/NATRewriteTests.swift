@@ -214,9 +214,10 @@ func extracted(_ packet: Packet) -> FlowKey {
                     translated.rest &= 0xffff_ffff
                 }
                 if inner.isICMP { translated.destinationPort = inner.destinationPort }
-                // Half of the time the other end, where the router is, keeps its address.
+                // Half of the time the other end, where the router is, keeps its address; and sometimes it does though it
+                // is translated, to another port.
                 let keeps = forge.random.oneIn(2)
-                if keeps { translated.dst = inner.dst }
+                if keeps || forge.random.oneIn(4) { translated.dst = inner.dst }
                 let router = isIPv6 ? forge.random.bits128() : UInt128(forge.random.bits32())
                 let payload = forge.random.bytes(forge.random.below(40))
                 let limit = isIPv6 ? 20 + forge.random.below(40) : 8 + forge.random.below(40)
@@ -226,7 +227,7 @@ func extracted(_ packet: Packet) -> FlowKey {
                 _ = extracted(packet)
                 let embedded = try #require(Self.found(packet, isIPv6: isIPv6))
                 #expect(embedded.tuple == inner.reversed)
-                packet.translateError(embedded, to: translated.reversed)
+                packet.translateError(embedded, to: translated.reversed, replacesSource: !keeps)
                 let expected = Self.error(
                     translated, router: keeps ? router : translated.dst, payload: payload, limit: limit, plain: plain)
                 if Self.checksumIsQuoted(ipProtocol, limit) { #expect(bytes(packet) == expected) }
@@ -331,7 +332,9 @@ func extracted(_ packet: Packet) -> FlowKey {
                     let packet = packet(frame, from: &pool)
                     _ = extracted(packet)
                     if let found = Self.found(packet, isIPv6: isIPv6) {
-                        packet.translateError(found, to: forge.tuple(isIPv6: isIPv6, found.tuple.ipProtocol))
+                        packet.translateError(
+                            found, to: forge.tuple(isIPv6: isIPv6, found.tuple.ipProtocol),
+                            replacesSource: forge.random.oneIn(2))
                         #expect(packet.pointee.length == UInt32(frame.count))
                     }
                     #expect(surroundingsAreUntouched(packet))

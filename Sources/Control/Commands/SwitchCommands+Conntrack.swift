@@ -30,6 +30,7 @@ extension SwitchCommands {
         if invocation.has("-m") || invocation.has("--more") { detail.insert(.more) }
         if invocation.has("-s") || invocation.has("--statistics") { detail.insert(.statistics) }
         let isJSON = invocation.wantsJSON
+        // Sessions keep what their packets count until somebody asks.
         if isJSON || detail.contains(.statistics) { device.settle(connections: true) }
         var walk = ConnectionWalk(filter)
         let steps = AnswerSteps(isJSON: isJSON) { [detail] in
