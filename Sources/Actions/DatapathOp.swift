@@ -66,4 +66,10 @@ public enum DatapathOp: UInt8, Sendable {
     case trackClear
     /// imm: id of a frozen state. Sends a copy back to the flow tables, where that state left off.
     case recirculate
+    /// Turns the frame into its refusal and sends that back through the port it came in through: see Answer+Reject.swift.
+    /// Ends the program (or the body it stands in), as do those that get none: `unanswerable`, `rejectRateLimited`.
+    case reject
+    /// Operand: MAC address (48 bits). Turns an ARP request, a neighbour solicitation or an echo request into its reply
+    /// and sends that back; the address asked for is that of the MAC. Ends the program (or the body it stands in).
+    case answer
 }

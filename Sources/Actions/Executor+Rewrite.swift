@@ -46,7 +46,8 @@ extension Run {
             packet.pointee.mark = merge(packet.pointee.mark, immediate, UInt32(truncatingIfNeeded: operands[0]))
         case .hash:
             packet.pointee.hash = packet.flowHash(basis: immediate, symmetric: flags & 1 != 0)
-        case .output, .drop, .truncate, .clone, .checkLength, .controller, .track, .trackClear, .recirculate:
+        case .output, .drop, .truncate, .clone, .checkLength, .controller, .track, .trackClear, .recirculate,
+            .reject, .answer:
             break
         }
         return true
