@@ -176,6 +176,23 @@ import Testing
         #expect(watched.monitor.statistics().isEmpty)
     }
 
+    /// Whoever is told of a change may change targets, while others ask.
+    @Test func targetsMayChangeWhileAChangeIsTold() throws {
+        let watched = WatchedMonitor()
+        defer { watched.monitor.stop() }
+        let server = try HealthServer(answer: "")
+        defer { server.stop() }
+        let next = try target(2, port: server.port, "check=tcp", "check-interval=1h", "check-timeout=1m")
+        let monitor = watched.monitor
+        watched.react { if $0.target.id == 1 { monitor.insert([next]) } }
+        watched.monitor.set([
+            try target(1, port: server.port, "check=tcp", "check-interval=1h", "check-timeout=1m")
+        ])
+        for _ in 0..<1000 { _ = watched.monitor.load }
+        #expect(watched.next()?.target.id == 1)
+        #expect(watched.next()?.target.id == 2)
+    }
+
     @Test func targetsThatGoAreNotHeardOfAgain() throws {
         let watched = WatchedMonitor()
         defer { watched.monitor.stop() }

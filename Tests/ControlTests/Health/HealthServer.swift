@@ -148,15 +148,27 @@ final class WatchedMonitor {
     /// The next change; nil after a minute without one.
     func next() -> HealthChange? { changes.next() }
 
+    /// What to do on the monitor's thread when a change is told.
+    func react(_ reaction: @escaping @Sendable (HealthChange) -> Void) { changes.set(reaction) }
+
     private final class Changes: @unchecked Sendable {
         private let condition = NSCondition()
         private var waiting: [HealthChange] = []
+        private var reaction: (@Sendable (HealthChange) -> Void)?
+
+        func set(_ reaction: @escaping @Sendable (HealthChange) -> Void) {
+            condition.lock()
+            self.reaction = reaction
+            condition.unlock()
+        }
 
         func add(_ change: HealthChange) {
             condition.lock()
             waiting.append(change)
+            let reaction = reaction
             condition.signal()
             condition.unlock()
+            reaction?(change)
         }
 
         func next() -> HealthChange? {
