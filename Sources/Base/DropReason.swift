@@ -53,6 +53,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case recirculationDepth
     case recirculationsFull
     case frozenStateGone
+    // Answers of the switch's own.
+    case unanswerable
+    case rejectRateLimited
 
     @inlinable public static var count: Int { 64 }
 }
