@@ -66,22 +66,25 @@ let package = Package(
         module("Flow", ["CLinux", "Base", "Memory", "Wire"]),
         module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
         module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
+        module("Balancer", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
         module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
-        module("Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions"]),
+        module(
+            "Pipeline",
+            ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Balancer", "Actions"]),
         module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Actions", "Pipeline",
-                "FlowCache",
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Balancer", "Actions",
+                "Pipeline", "FlowCache",
                 "Ports", logging,
             ]),
         module(
             "Control",
             [
-                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline", "FlowCache", "Ports",
-                "Dataplane", logging,
+                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Balancer", "Actions", "Pipeline", "FlowCache",
+                "Ports", "Dataplane", logging,
                 yams, nio, nioPosix,
             ]),
         .target(
@@ -97,6 +100,8 @@ let package = Package(
         tests(
             "ConntrackTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "FrameSupport"],
             resources: [.copy("Resources")]),
+        tests(
+            "BalancerTests", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Balancer", "FrameSupport"]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),

@@ -22,7 +22,7 @@ extension ConnectionTracker {
         let remembered = ConnectionHandle(rawValue: handle)
         var step = TrackStep(packet: packet, request: request, now: now, worker: worker, counters: counters(worker))
         guard remembered.index != 0, remembered.index <= table.lastSlot, !remembered.isRelated,
-            !(request.pointee.forces && remembered.isReply)
+            !(request.pointee.forces && remembered.isReply), !request.pointee.steers, !request.pointee.isOneSided
         else {
             step.count(.notResumed)
             return nil

@@ -29,6 +29,7 @@ struct TrackStep {
     var state: UInt64 = 0
     /// Bits of the handle that outlive this `ct`.
     var kept: UInt64 = 0
+    var verdict = TrackVerdict.tracked
 
     @inline(__always) func count(_ counter: TrackCounter) { weft_count(counters + counter.rawValue, 1) }
     @inline(__always) var zone: UInt16 { request.pointee.zone }
@@ -60,12 +61,12 @@ extension ConnectionTracker {
         guard failure == .none else {
             step.count(failure.counter)
             finishInvalid(&step, kept: packet.pointee.isTracked ? packet.pointee.connection : 0)
-            return .tracked
+            return step.request.pointee.service == 0 ? .tracked : .drop(.serviceUntracked)
         }
         step.kept = ConnectionHandle.verified
         step.hash = table.hash(step.read.tuple)
         process(&step)
-        return .tracked
+        return step.verdict
     }
 
     /// `ct_clear`: the packet has not been tracked.
@@ -181,6 +182,7 @@ extension ConnectionTracker {
             }
             step.count(Self.counter(update.outcome))
             rearms = update.rearms
+            if step.request.pointee.isOneSided { rearms = renewOneSided(step, connection) }
         }
         Self.count(connection, step)
         if step.request.pointee.translates, connection.traits.pointee.translates,
@@ -188,6 +190,7 @@ extension ConnectionTracker {
         {
             translate(&step, connection)
         }
+        if step.request.pointee.steers { steer(step, connection) }
         if isFollowed { follow(&step, connection, index: index, generation: generation) }
         finish(&step, connection, index: index, generation: generation)
         connection.unlock()

@@ -48,5 +48,7 @@ public struct Dependencies: OptionSet, Sendable {
     @inlinable public static var ports: Dependencies { Dependencies(rawValue: 1 &<< 57) }
     /// Bridge settings, mirrors, switch settings.
     @inlinable public static var settings: Dependencies { Dependencies(rawValue: 1 &<< 58) }
+    /// Load-balanced services: which there are, and where.
+    @inlinable public static var services: Dependencies { Dependencies(rawValue: 1 &<< 59) }
     @inlinable public static var everything: Dependencies { Dependencies(rawValue: ~0) }
 }

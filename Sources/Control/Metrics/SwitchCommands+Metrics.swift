@@ -13,6 +13,7 @@ extension SwitchCommands {
         writeWorkers(&metrics)
         writeTables(&metrics)
         writeConnections(&metrics)
+        writeServices(&metrics)
         return metrics.text
     }
 

@@ -18,6 +18,8 @@ public final class ConfiguredSwitch {
     var bridges: [BridgeConfiguration] = []
     private(set) var settings = GlobalSettings()
     var tracking = TrackingConfiguration()
+    /// By name.
+    var services: [String: RunningService] = [:]
 
     public init(_ device: Switch, log: Logger = Logger(label: "control")) {
         self.device = device
