@@ -109,8 +109,8 @@ let package = Package(
         tests(
             "OracleTests",
             [
-                "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", "Control",
-                "FrameSupport", logging,
+                "Base", "Memory", "Flow", "Balancer", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane",
+                "Control", "FrameSupport", logging,
             ]),
         tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
         tests("ClassifierTests", ["Flow", "Classifier"]),

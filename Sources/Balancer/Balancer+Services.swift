@@ -123,7 +123,7 @@ extension Balancer {
             } else {
                 // There is one: `check` has counted.
                 let member = Member(number: backendNumbers.take() ?? 0, spec: backend)
-                name(member)
+                name(member, service: number)
                 members.append(member)
             }
         }
@@ -185,8 +185,9 @@ extension Balancer {
     }
 
     /// Fills the slot of a number that nobody knows yet.
-    private func name(_ member: Member) {
+    private func name(_ member: Member, service: UInt32) {
         let number = member.number
+        weft_atomic_store(table.backend(number, .service), UInt64(service))
         weft_atomic_store(table.backend(number, .chosen), 0)
         weft_atomic_store(table.backend(number, .addressHigh), UInt64(truncatingIfNeeded: member.spec.address >> 64))
         weft_atomic_store(table.backend(number, .addressLow), UInt64(truncatingIfNeeded: member.spec.address))

@@ -23,7 +23,7 @@ struct BalancerTable {
 
     enum BackendWord: Int {
         // Written before the number is first used.
-        case addressHigh, addressLow, port
+        case addressHigh, addressLow, port, service
         /// 1: may be given to new connections.
         case accepts
         /// How often it was chosen.
@@ -89,7 +89,9 @@ struct BalancerTable {
         defer { affinity.unlock(line) }
         let expiry = query.pointee.now &+ block.header.pointee.affinity
         if let known = affinity.find(client, line, now: query.pointee.now),
-            weft_atomic_load(backend(known, .accepts)) != 0
+            weft_atomic_load(backend(known, .accepts)) != 0,
+            // Numbers are given out again: what is remembered may be of a service that is gone.
+            weft_atomic_load(backend(known, .service)) == UInt64(number)
         {
             affinity.store(client, line, backend: known, expiry: expiry, now: query.pointee.now)
             weft_atomic_add(service(number, .returned), 1)

@@ -52,7 +52,7 @@ extension ConnectionTracker {
             // Set by whoever refused the packet before it came here: a fragment that breaks the rules.
             if step.state == TrackState.invalid {
                 finishInvalid(&step, kept: handle)
-                return .tracked
+                return step.request.pointee.service == 0 ? .tracked : .drop(.serviceUntracked)
             }
             if handle & ConnectionHandle.settled != 0, repeated(&step, handle) { return .tracked }
             if UInt16(truncatingIfNeeded: word &>> 16) != step.zone { step.state = 0 }

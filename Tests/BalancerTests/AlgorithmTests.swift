@@ -1,3 +1,4 @@
+import Conntrack
 import Testing
 
 @testable import Balancer

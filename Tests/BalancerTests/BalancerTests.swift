@@ -41,6 +41,26 @@ struct BalancerTests {
         bench.balancer.reclaim()
     }
 
+    @Test("What is remembered of a service that is gone means nothing to the one that gets its number")
+    func affinityOfTheDead() throws {
+        let bench = Bench()
+        let old = try bench.balancer.set(Bench.service([1, 1], .roundRobin, affinity: 100)).number
+        let client = (UInt32(1)...2).first { bench.ask(old, client: $0).address == 0x0a00_0002 } ?? 0
+        _ = bench.balancer.remove("web")
+        bench.balancer.reclaim()
+        // The number of the client's backend goes to a service with another number.
+        var first = Bench.service([], .roundRobin, affinity: 100)
+        first.name = "first"
+        let new = try bench.balancer.set(first).number
+        var second = Bench.service([1, 1], .roundRobin)
+        second.name = "second"
+        try bench.balancer.set(second)
+        first.backends = [BackendSpec(address: 0x0a00_0077, port: 1)]
+        try bench.balancer.set(first)
+        #expect(new == old)
+        #expect(bench.ask(new, client: client).address == 0x0a00_0077)
+    }
+
     @Test("The affinity table gives up those that would expire first, and counts them")
     func affinityIsBounded() throws {
         let bench = Bench()

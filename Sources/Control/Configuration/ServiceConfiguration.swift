@@ -175,6 +175,11 @@ extension ServiceConfiguration: Configurable {
         }
     }
 
+    /// Whether connections of this service are those of `other` too.
+    func isContinued(by other: ServiceConfiguration) -> Bool {
+        vip == other.vip && zone == other.zone && (mode == .dsr) == (other.mode == .dsr)
+    }
+
     /// What a `Balancer` is told. `validate` has been called.
     func spec(_ vip: Endpoint) -> ServiceSpec {
         var spec = ServiceSpec(name: name, endpoint: vip)

@@ -28,11 +28,14 @@ extension ConfiguredSwitch {
         guard let counter = old?.applied.counter ?? model.makeServiceCounter(now: now) else {
             throw refused("no counters left: the switch takes 16,777,216 flows, groups, buckets and services")
         }
+        // What its connections are would not hold any more.
+        if let old, !old.configuration.isContinued(by: service) { end(service.name, old) }
         let outcome = try refusing { () throws(BalancerError) in try device.balancer.set(spec) }
         let applied = Self.applied(service, spec, number: outcome.number, counter)
-        if applied != old?.applied || service.places != old?.configuration.places {
+        let before = services[service.name]
+        if applied != before?.applied || service.places != before?.configuration.places {
             model.changeServices(
-                removing: (old?.configuration.places ?? []).map { ($0, service.name) },
+                removing: (before?.configuration.places ?? []).map { ($0, service.name) },
                 adding: service.places.map { ($0, applied) })
         }
         services[service.name] = RunningService(configuration: service, applied: applied)
@@ -40,13 +43,17 @@ extension ConfiguredSwitch {
     }
 
     func deleteService(_ name: String) throws(CommandError) {
-        guard let old = services.removeValue(forKey: name) else {
-            throw .refused("no service named \(name.echoed)")
-        }
+        guard let old = services[name] else { throw .refused("no service named \(name.echoed)") }
+        end(name, old)
+        model.releaseServiceCounter(old.applied.counter)
+    }
+
+    /// Takes a service away, with its connections.
+    private func end(_ name: String, _ old: RunningService) {
+        services[name] = nil
         let gone = device.balancer.remove(name) ?? []
         model.changeServices(removing: old.configuration.places.map { ($0, name) }, adding: [])
         device.settleServices(ending: Set(gone))
-        model.releaseServiceCounter(old.applied.counter)
     }
 
     func service(_ name: String) throws(CommandError) -> ServiceConfiguration {
