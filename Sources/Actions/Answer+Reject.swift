@@ -36,8 +36,8 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         return becomeUnreachable(packet)
     }
 
-    /// The reset takes its sequence number from the segment's ACK field if there is one; otherwise it is 0 and the reset
-    /// acknowledges all that the segment occupies, SYN and FIN included (RFC 9293, section 3.10.7.1).
+    /// The reset takes its sequence number from the segment's ACK field if there is one; otherwise it is 0 and the
+    /// reset acknowledges all that the segment occupies, SYN and FIN included (RFC 9293, section 3.10.7.1).
     private func becomeReset(_ packet: AnswerablePacket) {
         let old = UnsafeRawPointer(pointee.data) + packet.l4
         let flags = old.byte(13)
@@ -65,7 +65,8 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         swapEthernet()
     }
 
-    /// An IPv4 message is at most 576 bytes (RFC 1812, section 4.3.2.3), an IPv6 one at most 1280 (RFC 4443, section 3.1).
+    /// An IPv4 message is at most 576 bytes (RFC 1812, section 4.3.2.3), an IPv6 one at most 1280 (RFC 4443, section
+    /// 3.1).
     private func becomeUnreachable(_ packet: AnswerablePacket) -> Bool {
         let header = packet.isIPv6 ? 48 : 28
         // What is quoted should be as it was on the wire; of a frame that is still to be cut up there is no such thing.

@@ -24,8 +24,8 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         }
     }
 
-    /// RFC 826. A probe, whose sender has no address yet, gets its reply too (RFC 5227); one who announces an address of
-    /// its own asks nothing.
+    /// RFC 826. A probe, whose sender has no address yet, gets its reply too (RFC 5227); one who announces an address
+    /// of its own asks nothing.
     private func becomeARPReply(_ l3: Int, _ mac: UInt64) -> Bool {
         guard network(28) != nil else { return false }
         let packet = pointee.data + l3
@@ -121,8 +121,8 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         return true
     }
 
-    /// The source link-layer address among the options of a solicitation, `.some(nil)` if there is none; nil if an option
-    /// has length 0 or is cut short.
+    /// The source link-layer address among the options of a solicitation, `.some(nil)` if there is none; nil if an
+    /// option has length 0 or is cut short.
     private func sourceOption(_ options: UnsafeRawPointer) -> UInt64?? {
         let end = transportLength &- 24
         var found: UInt64?

@@ -2,21 +2,22 @@ import Base
 import Memory
 import Wire
 
-// Frames that the switch answers itself, for an address that it stands for: refusals (`reject`) and the replies that an
-// address owes its neighbours (`answer`). The answer is written over the question, in the same buffer, and leaves through
-// the port that the question came in through, with the same VLAN tags. Nothing is allocated, nothing is remembered.
+// Frames that the switch answers itself, for an address that it stands for: refusals (`reject`) and the replies that
+// an address owes its neighbours (`answer`). The answer is written over the question, in the same buffer, and leaves
+// through the port that the question came in through, with the same VLAN tags. Nothing is allocated, nothing is
+// remembered.
 //
 // The rule above all others is that no answer may do harm. It never goes to more than one host, because a forged source
 // address could make every host of a network receive it (RFC 1122, section 3.2.2; RFC 4443, section 2.4 (e)); it never
 // answers an answer, because two such switches would then talk for ever; and a frame that a host would not have
 // accepted gets none. So before anything is written:
 //
-// - The frame is Ethernet II, tagged or not, from one station to one station (a question for a neighbour's address goes to
-//   many), with the network header behind the last tag. 802.3 and MPLS frames are not answered.
+// - The frame is Ethernet II, tagged or not, from one station to one station (a question for a neighbour's address
+//   goes to many), with the network header behind the last tag. 802.3 and MPLS frames are not answered.
 // - Source and destination are addresses of one host: not multicast, broadcast, loopback, unspecified, nor class E.
 // - The packet is whole. A fragment gets no answer, not even the first: the rest of it could not be refused.
-// - The IPv4 header checksum is right, and so are those that the answer would vouch for (`reject`, neighbour discovery).
-//   An echo reply changes the sum by what it changes in the message, so damage stays visible.
+// - The IPv4 header checksum is right, and so are those that the answer would vouch for (`reject`, neighbour
+//   discovery). An echo reply changes the sum by what it changes in the message, so damage stays visible.
 // - Of IPv6 extension headers, hop-by-hop and destination options, a routing header that has arrived and the fragment
 //   header of a packet that is no fragment (RFC 6946) are stepped over. Anything else there ends it.
 //
@@ -143,8 +144,8 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         }
     }
 
-    /// Writes an IP header in front of `count` bytes of a message of `ipProtocol`, from the host that `question` was for
-    /// to the one that it came from, and ends the frame behind them. `question` may lie where the header goes.
+    /// Writes an IP header in front of `count` bytes of a message of `ipProtocol`, from the host that `question` was
+    /// for to the one that it came from, and ends the frame behind them. `question` may lie where the header goes.
     ///
     /// An answer of ours is never fragmented (RFC 6864: then the identification means nothing).
     func writeNetworkHeader(_ l3: Int, answering question: AnswerablePacket, _ ipProtocol: UInt8, count: Int) {

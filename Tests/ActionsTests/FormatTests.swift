@@ -57,6 +57,11 @@ import Testing
                 == "set(nd_ext(nd_reserved=0x10,nd_options_type=2))")
     }
 
+    @Test func answers() {
+        #expect(text { $0.reject() } == "reject")
+        #expect(text { $0.answer(mac: 0x0200_0000_00aa) } == "answer(02:00:00:00:00:aa)")
+    }
+
     @Test func transportAndMetadata() {
         #expect(
             text { $0.setPorts(ipProtocol: 17, src: 182, srcMask: 0xff, dst: 0, dstMask: 0) }
