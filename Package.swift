@@ -40,6 +40,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 
 let package = Package(
     name: "weft",
@@ -56,6 +57,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -85,7 +87,7 @@ let package = Package(
             [
                 "CLinux", "Base", "Memory", "Flow", "Conntrack", "Balancer", "Actions", "Pipeline", "FlowCache",
                 "Ports", "Dataplane", logging,
-                yams, nio, nioPosix,
+                yams, nio, nioPosix, nioSSL,
             ]),
         .target(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
@@ -93,7 +95,10 @@ let package = Package(
         tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Actions", "FrameSupport"]),
         tests(
             "ControlTests",
-            ["Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
+            [
+                "Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache", nio,
+                nioPosix, nioSSL,
+            ]),
         tests(
             "DataplaneTests",
             ["Base", "Memory", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
