@@ -77,6 +77,11 @@ import Testing
         (["a", "vip=10.0.0.100:80", "apply=p1"], "vip: 10.0.0.100:80/tcp is that of service web at br0"),
         (["a", "vip=10.0.0.9:80", "apply=br0", "zone=7"], "zone: 7, but service web at br0 has zone 65535"),
         (["web", "vip=10.0.0.9:80", "apply=br0"], "service web exists already"),
+        (
+            ["a", "vip=10.0.0.9:80", "apply=br0", "check=ping"],
+            "check: unknown \"ping\", expected one of none, tcp, udp"
+        ),
+        (["a", "vip=10.0.0.9:80", "apply=br0", "check-fall=2"], "check-fall needs check=tcp, udp, http or https"),
         (["a/b", "vip=10.0.0.9:80", "apply=br0"], "expected a name"),
     ]
 
@@ -133,6 +138,15 @@ import Testing
         other.services.removeAll { $0.name == "snat" }
         try sw.commands.load(other)
         #expect(try sw("lb/show").components("Service ").count == 3)
+    }
+
+    @Test func checksStandInTheFile() throws {
+        let text =
+            "bridges:\n  - name: br0\n    local: none\nservices:\n  - name: web\n    vip: 10.0.0.1:80/tcp\n    apply: br0\n"
+            + "    check: http:/alive\n    check-interval: 5s\n"
+        let configuration = try Configuration(parsing: bytes(text))
+        #expect(configuration.services[0].check.kind == .http && configuration.services[0].check.interval == 5000)
+        #expect(try Configuration(parsing: bytes(configuration.text)) == configuration)
     }
 
     @Test func aPortThatServicesAreAppliedAtStays() throws {

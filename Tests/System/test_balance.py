@@ -144,6 +144,26 @@ class BalanceTest(SwitchTest):
         self.assertEqual(code, 28)  # timed out
         self.assertRegex(self.weft('drops'), r'no_backend: [1-9]')
 
+    def test_health_checks(self):
+        """The host of the switch has an address in the bridge, from which it asks."""
+        self.weft('add-port', 'br0', 'in0', 'type=internal')
+        self.lab.address('s', 'in0', '10.78.0.9/24')
+        self.add('check=http:/alive', 'check-interval=200ms', 'check-timeout=150ms', 'check-fall=2', 'check-rise=1')
+        up = lambda name: re.search(re.escape(self.address(name)) + r'\n +state: (\w+)', self.weft('lb/show', 'web')).group(1)
+        self.wait_until(lambda: 'check: not yet' not in self.weft('lb/show', 'web'), 'first checks')
+        self.lab.end(self.servers['b2'])
+        self.wait_until(lambda: up('b2') == 'down', 'b2 is found to be down')
+        self.assertEqual(sorted(self.names(4)), ['b1', 'b1', 'b3', 'b3'])
+        self.assertRegex(self.weft('lb/stats', 'web'), r'checks: \d+ good, [1-9]\d* bad')
+        self.servers['b2'] = self.serve('b2')
+        self.wait_until(lambda: up('b2') == 'up', 'b2 is found to be up')
+        self.assertIn('b2', self.names(3))
+        # Nobody checks any more: all of them count as alive.
+        self.lab.end(self.servers['b2'])
+        self.wait_until(lambda: up('b2') == 'down', 'b2 is found to be down again')
+        self.weft('lb/set', 'web', 'check=none', 'check-interval=', 'check-timeout=', 'check-fall=', 'check-rise=')
+        self.assertEqual(up('b2'), 'up')
+
     def test_changes_under_load(self):
         """Drained, removed, added and killed: only the connections of a backend that is removed or killed break."""
         self.add('algorithm=least-connections', names=('b1', 'b2'))

@@ -130,6 +130,19 @@ extension SwitchCommands {
         return member.isHealthy ? "up" : "down"
     }
 
+    /// What its last check found, and when.
+    private func checkText(_ member: Balancer.Member) -> String? {
+        guard let found = health(member), let result = found.lastResult else {
+            return configured.checked[member.number] == nil ? nil : "check: not yet"
+        }
+        return "check: \(found.state.status.rawValue), \(result.text), \((found.lastCheckAge ?? 0) / 1000)s ago"
+    }
+
+    private func health(_ member: Balancer.Member) -> HealthStatistics? {
+        guard configured.checked[member.number] != nil else { return nil }
+        return configured.monitor?.statistics(of: UInt64(member.number))
+    }
+
     private func text(_ member: Balancer.Member) -> String {
         Endpoint(address: member.spec.address, isIPv6: member.spec.isIPv6, port: member.spec.port).text
     }
@@ -148,6 +161,7 @@ extension SwitchCommands {
             var words = ["state: \(state(member))", "weight: \(member.spec.weight)"]
             if let station = member.spec.station { words.append("mac: \(SettingValue.show(macAddress: station))") }
             words.append("connections: \(device.tracker.count(ofBackend: member.number))")
+            if let check = checkText(member) { words.append(check) }
             text += words.joined(separator: ", ") + "\n"
         }
         return text
@@ -166,6 +180,7 @@ extension SwitchCommands {
                         "weight": JSONValue(member.spec.weight),
                         "mac": JSONValue(member.spec.station.map { SettingValue.show(macAddress: $0) }),
                         "connections": JSONValue(device.tracker.count(ofBackend: member.number)),
+                        "check": JSONValue(checkText(member)),
                     ]
                 }),
         ]
@@ -190,7 +205,12 @@ extension SwitchCommands {
         for member in members(name) {
             text += "    Backend \(self.text(member))\n        state: \(state(member)), "
             text += "connections: \(device.tracker.count(ofBackend: member.number)), "
-            text += "chosen: \(device.balancer.chosen(backend: member.number))\n"
+            text += "chosen: \(device.balancer.chosen(backend: member.number))"
+            if let found = health(member) {
+                text += ", checks: \(found.state.successes) good, \(found.state.failures) bad, "
+                text += "\(found.state.inconclusive) inconclusive, \(found.state.transitions) changes"
+            }
+            text += "\n"
         }
         return text
     }
@@ -208,8 +228,18 @@ extension SwitchCommands {
                         "backend": .string(self.text(member)), "state": .string(state(member)),
                         "connections": JSONValue(device.tracker.count(ofBackend: member.number)),
                         "chosen": JSONValue(device.balancer.chosen(backend: member.number)),
+                        "checks": checksJSON(member),
                     ]
                 }),
+        ]
+    }
+
+    private func checksJSON(_ member: Balancer.Member) -> JSONValue {
+        guard let found = health(member) else { return .null }
+        return [
+            "status": .string(found.state.status.rawValue), "good": JSONValue(found.state.successes),
+            "bad": JSONValue(found.state.failures), "inconclusive": JSONValue(found.state.inconclusive),
+            "changes": JSONValue(found.state.transitions),
         ]
     }
 

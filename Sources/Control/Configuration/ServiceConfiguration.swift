@@ -25,6 +25,8 @@ public struct ServiceConfiguration: Equatable, Sendable {
     public var station: UInt64?
     /// Names of ports and bridges.
     public var places: [String] = []
+    /// How backends are checked.
+    public var check = HealthCheck()
 
     public static var standardZone: UInt16 { 65535 }
 
@@ -32,26 +34,32 @@ public struct ServiceConfiguration: Equatable, Sendable {
 }
 
 extension ServiceConfiguration: Configurable {
-    static let keys = [
-        SettingKey(
-            "vip", "IP:PORT[/tcp|/udp]", "(none)", "address of the service, as in 10.0.0.1:80 or [2001:db8::1]:53/udp"),
-        SettingKey(
-            "backends", "BACKEND,...", "(none)", "IP:PORT[@WEIGHT][/MAC][/drain]: weight 0 to 65535, Ethernet address"),
-        SettingKey("apply", "NAME,...", "(none)", "ports and bridges whose packets it takes"),
-        SettingKey(
-            "algorithm", BalancingAlgorithm.allCases.map(\.rawValue).joined(separator: "|"), "round-robin",
-            "how a backend is chosen; rr, wrr, lc, wlc, sh and dh are short for the first six"),
-        SettingKey(
-            "mode", "local|cluster|dsr", "local",
-            "local: backends see the client's address; cluster: one of snat; dsr: they answer clients by themselves"),
-        SettingKey("snat", "IP[-IP]", "(none)", "addresses that stand in for clients with mode=cluster"),
-        SettingKey("affinity", "SECONDS", "0", "for which a client comes back to its backend, up to 86400; 0 for none"),
-        SettingKey("empty", "reject|drop", "reject", "without a backend: refuse connections, or say nothing"),
-        SettingKey("zone", "N", "\(standardZone)", "connection tracking zone of its connections, 0 to 65535"),
-        SettingKey("maglev-size", "N", "\(Maglev.standardSize)", "entries of the table of maglev, a prime from 251"),
-        SettingKey("answer", "arp,nd,echo", "(none)", "what the switch answers for the address"),
-        SettingKey("mac", "MAC", "(made from the address)", "Ethernet address that answers name"),
-    ]
+    static let keys: [SettingKey] =
+        [
+            SettingKey(
+                "vip", "IP:PORT[/tcp|/udp]", "(none)",
+                "address of the service, as in 10.0.0.1:80 or [2001:db8::1]:53/udp"),
+            SettingKey(
+                "backends", "BACKEND,...", "(none)",
+                "IP:PORT[@WEIGHT][/MAC][/drain]: weight 0 to 65535, Ethernet address"),
+            SettingKey("apply", "NAME,...", "(none)", "ports and bridges whose packets it takes"),
+            SettingKey(
+                "algorithm", BalancingAlgorithm.allCases.map(\.rawValue).joined(separator: "|"), "round-robin",
+                "how a backend is chosen; rr, wrr, lc, wlc, sh and dh are short for the first six"),
+            SettingKey(
+                "mode", "local|cluster|dsr", "local",
+                "local: backends see the client's address; cluster: one of snat; dsr: they answer clients by themselves"
+            ),
+            SettingKey("snat", "IP[-IP]", "(none)", "addresses that stand in for clients with mode=cluster"),
+            SettingKey(
+                "affinity", "SECONDS", "0", "for which a client comes back to its backend, up to 86400; 0 for none"),
+            SettingKey("empty", "reject|drop", "reject", "without a backend: refuse connections, or say nothing"),
+            SettingKey("zone", "N", "\(standardZone)", "connection tracking zone of its connections, 0 to 65535"),
+            SettingKey(
+                "maglev-size", "N", "\(Maglev.standardSize)", "entries of the table of maglev, a prime from 251"),
+            SettingKey("answer", "arp,nd,echo", "(none)", "what the switch answers for the address"),
+            SettingKey("mac", "MAC", "(made from the address)", "Ethernet address that answers name"),
+        ] + HealthCheck.keys
     static let refusals = [
         "encap": "there are no tunnels yet: mode=dsr rewrites the Ethernet address, for backends on the same link",
         "tunnel": "there are no tunnels yet: mode=dsr rewrites the Ethernet address, for backends on the same link",
@@ -79,8 +87,8 @@ extension ServiceConfiguration: Configurable {
             maglevSize = size
         case "answer":
             answers = try ServiceText.list(value).map { text throws(SettingError) in try SettingValue.choice(text) }
-        default:
-            station = try isEmpty ? nil : ServiceText.station(value)
+        case "mac": station = try isEmpty ? nil : ServiceText.station(value)
+        default: try check.set(key, value)
         }
     }
 
@@ -105,7 +113,7 @@ extension ServiceConfiguration: Configurable {
         if maglevSize != Maglev.standardSize { all.append(Setting("maglev-size", String(maglevSize))) }
         if !answers.isEmpty { all.append(Setting("answer", answers.map(\.rawValue).joined(separator: ","))) }
         if let station { all.append(Setting("mac", SettingValue.show(macAddress: station))) }
-        return all
+        return all + check.settings
     }
 
     func validate() throws(SettingError) {
@@ -116,6 +124,7 @@ extension ServiceConfiguration: Configurable {
         if let twice = Self.repeated(places) { throw SettingError("apply: \"\(twice.echoed)\" is there twice") }
         if let twice = Self.repeated(answers.map(\.rawValue)) { throw SettingError("answer: \(twice) is there twice") }
         guard vip.isUnicast else { throw SettingError("vip: \(vip.text) is not the address of one host") }
+        try check.validate()
         for backend in backends { try check(backend, vip) }
         if answers.contains(.arp), vip.isIPv6 {
             throw SettingError("answer: an IPv6 address is asked for by nd, not arp")
@@ -147,6 +156,7 @@ extension ServiceConfiguration: Configurable {
         guard backend.address != vip.address || backend.port != vip.port else {
             throw SettingError("backends: \(endpoint.text) is the vip itself")
         }
+        try check.validate(for: backend.healthAddress)
     }
 
     private func checkMode(_ vip: Endpoint) throws(SettingError) {

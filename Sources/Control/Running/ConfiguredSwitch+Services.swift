@@ -20,6 +20,9 @@ extension ConfiguredSwitch {
         func refused(_ text: String) -> CommandError { .refused("service \(service.name): \(text)") }
         do throws(SettingError) { try service.validate() } catch { throw refused(error.description) }
         guard let vip = service.vip else { throw refused("a service needs vip=IP:PORT") }
+        guard service.check.kind == nil || checksHealth else {
+            throw refused("check: weft-replay makes no health checks")
+        }
         let old = services[service.name]
         if !waits { for name in service.places { try checkPlace(name, of: service) } }
         for name in service.places { try checkClashes(of: service, vip, at: name) }
@@ -39,6 +42,7 @@ extension ConfiguredSwitch {
                 adding: service.places.map { ($0, applied) })
         }
         services[service.name] = RunningService(configuration: service, applied: applied)
+        updateChecks(service.name, gone: outcome.gone)
         device.settleServices(ending: Set(outcome.gone))
     }
 
@@ -52,6 +56,7 @@ extension ConfiguredSwitch {
     private func end(_ name: String, _ old: RunningService) {
         services[name] = nil
         let gone = device.balancer.remove(name) ?? []
+        updateChecks(name, gone: gone)
         model.changeServices(removing: old.configuration.places.map { ($0, name) }, adding: [])
         device.settleServices(ending: Set(gone))
     }
