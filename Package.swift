@@ -69,23 +69,27 @@ let package = Package(
         module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
         module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
         module("Shaping", ["CLinux", "Base", "Memory"]),
+        module("Balancer", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
         module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "Shaping"]),
         module(
-            "Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Actions"]),
+            "Pipeline",
+            [
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Balancer", "Actions",
+            ]),
         module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Actions",
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Balancer", "Actions",
                 "Pipeline", "FlowCache",
                 "Ports", logging,
             ]),
         module(
             "Control",
             [
-                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Shaping", "Actions", "Pipeline", "FlowCache", "Ports",
-                "Dataplane", logging,
+                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Shaping", "Balancer", "Actions", "Pipeline",
+                "FlowCache", "Ports", "Dataplane", logging,
                 yams, nio, nioPosix, nioSSL,
             ]),
         .target(
@@ -105,6 +109,8 @@ let package = Package(
         tests(
             "ConntrackTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "FrameSupport"],
             resources: [.copy("Resources")]),
+        tests(
+            "BalancerTests", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Balancer", "FrameSupport"]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),
@@ -112,8 +118,8 @@ let package = Package(
         tests(
             "OracleTests",
             [
-                "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", "Control",
-                "FrameSupport", logging,
+                "Base", "Memory", "Flow", "Balancer", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane",
+                "Control", "FrameSupport", logging,
             ]),
         tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
         tests("ClassifierTests", ["Flow", "Classifier"]),

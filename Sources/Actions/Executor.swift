@@ -158,6 +158,9 @@ struct Run {
                 switch track(packet, immediate, operands, &pool) {
                 case .goesOn: break
                 case .ends: return
+                case .refuses:
+                    reject(packet, &pool, outputs)
+                    return
                 case .isWhole:
                     Executor.finish(&self, at: next, end, &pool, outputs)
                     return

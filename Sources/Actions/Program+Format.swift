@@ -104,6 +104,7 @@ public struct ProgramFormatter {
         }
         if request.helper != .none { parts.append("helper=\(request.helper)") }
         if request.translates { parts.append("nat" + Self.translation(request)) }
+        if request.service != 0 { parts.append("lb=\(request.service)") }
         return parts.isEmpty ? "ct" : "ct(\(parts.joined(separator: ",")))"
     }
 

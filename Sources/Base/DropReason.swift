@@ -56,6 +56,9 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     // Answers of the switch's own.
     case unanswerable
     case rejectRateLimited
+    // Load balancing.
+    case noBackend
+    case serviceUntracked
 
     @inlinable public static var count: Int { 64 }
 }

@@ -45,6 +45,7 @@ struct TrackStep {
     var kept: UInt64 = 0
     /// `TrackPassage` bits.
     var passage: UInt8 = 0
+    var verdict = TrackVerdict.tracked
 
     @inline(__always) func count(_ counter: TrackCounter) { weft_count(counters + counter.rawValue, 1) }
     @inline(__always) var zone: UInt16 { request.pointee.zone }
@@ -67,7 +68,7 @@ extension ConnectionTracker {
             // Set by whoever refused the packet before it came here: a fragment that breaks the rules.
             if step.state == TrackState.invalid {
                 finishInvalid(&step, kept: handle)
-                return .tracked
+                return step.request.pointee.service == 0 ? .tracked : .drop(.serviceUntracked)
             }
             if handle & ConnectionHandle.settled != 0, repeated(&step, handle) { return .tracked }
             if UInt16(truncatingIfNeeded: word &>> 16) != step.zone { step.state = 0 }
@@ -76,12 +77,12 @@ extension ConnectionTracker {
         guard failure == .none else {
             step.count(failure.counter)
             finishInvalid(&step, kept: packet.pointee.isTracked ? packet.pointee.connection : 0)
-            return .tracked
+            return step.request.pointee.service == 0 ? .tracked : .drop(.serviceUntracked)
         }
         step.kept = ConnectionHandle.verified
         step.hash = table.hash(step.read.tuple)
         process(&step)
-        return .tracked
+        return step.verdict
     }
 
     /// `ct_clear`: the packet has not been tracked.
@@ -199,6 +200,7 @@ extension ConnectionTracker {
             }
             step.count(Self.counter(update.outcome))
             rearms = update.rearms
+            if step.request.pointee.isOneSided { rearms = renewOneSided(step, connection) }
         }
         Self.count(connection, step)
         if step.request.pointee.translates, connection.traits.pointee.translates,
@@ -206,6 +208,7 @@ extension ConnectionTracker {
         {
             translate(&step, connection)
         }
+        if step.request.pointee.steers { steer(step, connection) }
         if isFollowed { follow(&step, connection, index: index, generation: generation) }
         finish(&step, connection, index: index, generation: generation)
         connection.unlock()
