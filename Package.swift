@@ -40,6 +40,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 
 let package = Package(
     name: "weft",
@@ -56,6 +57,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -67,24 +69,28 @@ let package = Package(
         module("Classifier", ["CLinux", "Base", "Memory", "Flow"]),
         module("Conntrack", ["CLinux", "Base", "Memory", "Wire", "Flow"]),
         module("Shaping", ["CLinux", "Base", "Memory"]),
+        module("Balancer", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack"]),
         module("Actions", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "Shaping"]),
         module(
-            "Pipeline", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Actions"]),
+            "Pipeline",
+            [
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Balancer", "Actions",
+            ]),
         module("FlowCache", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Actions", "Pipeline"]),
         module("Ports", ["CLinux", "Base", "Memory", logging]),
         module(
             "Dataplane",
             [
-                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Actions",
+                "CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Conntrack", "Shaping", "Balancer", "Actions",
                 "Pipeline", "FlowCache",
                 "Ports", logging,
             ]),
         module(
             "Control",
             [
-                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Shaping", "Actions", "Pipeline", "FlowCache", "Ports",
-                "Dataplane", logging,
-                yams, nio, nioPosix,
+                "CLinux", "Base", "Memory", "Flow", "Conntrack", "Shaping", "Balancer", "Actions", "Pipeline",
+                "FlowCache", "Ports", "Dataplane", logging,
+                yams, nio, nioPosix, nioSSL,
             ]),
         .target(
             name: "FrameSupport", dependencies: ["Base", "Memory", "Flow"], path: "Tests/FrameSupport",
@@ -93,13 +99,18 @@ let package = Package(
         tests("ActionsTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Shaping", "Actions", "FrameSupport"]),
         tests(
             "ControlTests",
-            ["Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache"]),
+            [
+                "Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache", nio,
+                nioPosix, nioSSL,
+            ]),
         tests(
             "DataplaneTests",
             ["Base", "Memory", "Flow", "FlowCache", "Pipeline", "Ports", "Dataplane", "FrameSupport", logging]),
         tests(
             "ConntrackTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Conntrack", "FrameSupport"],
             resources: [.copy("Resources")]),
+        tests(
+            "BalancerTests", ["CLinux", "Base", "Memory", "Flow", "Conntrack", "Balancer", "FrameSupport"]),
         tests("WireTests", ["CLinux", "Base", "Wire", "FrameSupport"]),
         tests("ExtractorTests", ["CLinux", "Base", "Memory", "Flow", "FrameSupport"]),
         tests("FlowCacheTests", ["Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "FrameSupport"]),
@@ -107,8 +118,8 @@ let package = Package(
         tests(
             "OracleTests",
             [
-                "Base", "Memory", "Flow", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane", "Control",
-                "FrameSupport", logging,
+                "Base", "Memory", "Flow", "Balancer", "Actions", "Pipeline", "FlowCache", "Ports", "Dataplane",
+                "Control", "FrameSupport", logging,
             ]),
         tests("PipelineTests", ["CLinux", "Base", "Memory", "Wire", "Flow", "Classifier", "Actions", "Pipeline"]),
         tests("ClassifierTests", ["Flow", "Classifier"]),

@@ -3,6 +3,8 @@
 udp_N       N UDP flows in one direction
 both_N      N UDP connections, the frame of each direction behind the other: established from the second frame on
 snat_N      the same, with answers to the address that nat.flows gives the sender
+one_N       N clients of the service in services_1.setup; nobody answers
+many_N      N clients of the 50,000 services in services_50000.setup
 vip_N       N clients of one service, 10.96.0.1:80; nobody answers
 ovn_a_N     N UDP connections of vm12 (port 5) to vm21 (port 6) in the topology whose rules are in ovn/, and
 ovn_b_N     their answers
@@ -53,6 +55,14 @@ def vip(count, seed):
     for n in traffic.shuffled(count, seed):
         source, _, port, _ = traffic.endpoints(n, seed)
         yield traffic.datagram(source, SERVICE, port, 80, n)
+
+
+def balanced(services):
+    def frames(count, seed):
+        for n in traffic.shuffled(count, seed):
+            source, _, port, _ = traffic.endpoints(n, seed)
+            yield traffic.datagram(source, traffic.VIPS + n % services, port, 53, n)
+    return frames
 
 
 def ovn(reply):
@@ -110,8 +120,8 @@ def explosion(count, seed):
         yield frames[n * 4099 % len(frames)]
 
 
-FILES = {'udp': udp, 'both': both, 'snat': snat, 'vip': vip, 'ovn_a': ovn(False), 'ovn_b': ovn(True), 'new': new, 'syn': syn, 'victims': victims,
-         'explosion': explosion}
+FILES = {'udp': udp, 'both': both, 'snat': snat, 'vip': vip, 'one': balanced(1), 'many': balanced(50_000), 'ovn_a': ovn(False), 'ovn_b': ovn(True),
+         'new': new, 'syn': syn, 'victims': victims, 'explosion': explosion}
 
 
 def need(directory, name, seed=0):

@@ -8,6 +8,7 @@ udp_N.pcap        N UDP flows over IPv4 in 60-byte frames, in a shuffled order t
 forward.flows     one rule that sends all of it to port 2
 acl.flows         500 prefix and port rules in three tables (about 70 different masks), then port 2
 conntrack.flows   connections are tracked in one zone and committed; nat.flows and lb.flows translate them
+services_S.setup  S services with 10 backends each; service.flows sends what is translated to those to port 2
 The same seed gives the same files, so that every switch gets the same work. Files that exist are kept.
 """
 import argparse
@@ -20,6 +21,8 @@ FLOWS = (1, 1_000, 10_000, 100_000)
 HERE, THERE = bytes.fromhex('020000000001'), bytes.fromhex('020000000002')
 CLIENTS, SERVERS = 0x0A000000, 0x0A400000  # 10.0.0.0/10 and 10.64.0.0/10
 SERVICES = (80, 443, 53, 8080, 5432)
+VIPS, TARGETS = 0x0AC80000, 0x0B000000  # 10.200.0.0/16 and what follows, 11.0.0.0/8
+BALANCED = (1, 50_000)
 
 
 def internet_checksum(header):
@@ -49,6 +52,19 @@ def datagram(source, destination, source_port, destination_port, ident, ethernet
 def udp_frame(flow, seed, size=60):
     """The one frame of a flow."""
     return datagram(*endpoints(flow, seed), flow, size=size)
+
+
+def balancer_setup(services, backends=10):
+    yield 'add-br br0 fail-mode=secure local=none'
+    for number in (1, 2):
+        yield f'add-port br0 p{number - 1} type=null ofport={number}'
+    for service in range(services):
+        targets = (dotted(TARGETS + service * backends + n) + ':5353' for n in range(backends))
+        yield f'lb/add s{service} vip={dotted(VIPS + service)}:53/udp backends={",".join(targets)} apply=br0'
+
+
+def dotted(address):
+    return '.'.join(str(address >> shift & 255) for shift in (24, 16, 8, 0))
 
 
 def write_pcap(path, frames):
@@ -113,6 +129,9 @@ CONNECTIONS = ('priority=10,in_port=1,ip,ct_state=-trk,actions=ct(table=1,zone=5
 def make(directory, seed=0):
     """The rules."""
     os.makedirs(directory, exist_ok=True)
+    for services in BALANCED:
+        write_lines(f'{directory}/services_{services}.setup', balancer_setup(services))
+    write_lines(f'{directory}/service.flows', ['in_port=1,udp,nw_dst=11.0.0.0/8,actions=output:2'])
     write_lines(f'{directory}/forward.flows', ['in_port=1,udp,nw_dst=10.0.0.0/8,actions=output:2'])
     write_lines(f'{directory}/acl.flows', acl_flows(500, 5 + seed))
     write_lines(f'{directory}/conntrack.flows', [line.format(port='in_port=1,') for line in CONNTRACK])

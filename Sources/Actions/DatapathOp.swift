@@ -71,11 +71,17 @@ public enum DatapathOp: UInt8, Sendable {
     case translate
     /// imm: number in `MeterTable`. A frame that exceeds the meter ends here.
     case meter
+    /// Turns the frame into its refusal and sends that back through the port it came in through: see Answer+Reject.swift.
+    /// Ends the program (or the body it stands in), as do those that get none: `unanswerable`, `rejectRateLimited`.
+    case reject
+    /// Operand: MAC address (48 bits). Turns an ARP request, a neighbour solicitation or an echo request into its reply
+    /// and sends that back; the address asked for is that of the MAC. Ends the program (or the body it stands in).
+    case answer
 
     /// The op with this code, as `init(rawValue:)` says, in two instructions: the codes run from 1 without a gap.
     @inlinable @inline(__always)
     public init?(code: UInt8) {
-        guard code &- 1 < Self.meter.rawValue else { return nil }
+        guard code &- 1 < Self.answer.rawValue else { return nil }
         self = unsafeBitCast(code &- 1, to: DatapathOp.self)
     }
 }

@@ -47,7 +47,7 @@ extension Run {
         case .hash:
             packet.pointee.hash = packet.flowHash(basis: immediate, symmetric: flags & 1 != 0)
         case .output, .drop, .truncate, .clone, .checkLength, .controller, .track, .trackClear, .recirculate,
-            .translate, .meter:
+            .translate, .meter, .reject, .answer:
             break
         }
         return true

@@ -2,11 +2,13 @@ import Base
 import Conntrack
 import Flow
 import Memory
+import Wire
 
 // The `track` op. A frame that is a fragment waits until its datagram is whole; the program then goes on with all of its
 // fragments, in the place where the last of them to come stands.
 extension Run {
-    enum Passage { case goesOn, ends, isWhole }
+    /// `refuses`: the frame is still the caller's, who tells its sender.
+    enum Passage { case goesOn, ends, isWhole, refuses }
 
     mutating func track(
         _ packet: Packet, _ immediate: UInt32, _ operands: UnsafePointer<UInt64>, _ pool: inout PacketPool
@@ -39,19 +41,42 @@ extension Run {
                 return refuse(packet, reason, &pool)
             case .complete:
                 forget(packet)
-                datagram._withUnsafeGuaranteedRef { datagram in
-                    tracker._withUnsafeGuaranteedRef {
-                        _ = $0.track(datagram.whole, &request, now: now, worker: worker)
+                let verdict = datagram._withUnsafeGuaranteedRef { datagram in
+                    let verdict = tracker._withUnsafeGuaranteedRef {
+                        $0.track(datagram.whole, &request, now: now, worker: worker)
                     }
                     datagram.distribute()
+                    if request.steers { datagram.distributeStation() }
+                    return verdict
                 }
+                if let reason = verdict.reason { return refuseDatagram(packet, reason, &pool) }
                 return .isWhole
             }
         }
         let verdict = tracker._withUnsafeGuaranteedRef { $0.track(packet, &request, now: now, worker: worker) }
-        if case .drop(let reason) = verdict { return refuse(packet, reason, &pool) }
-        if packet.pointee.trace != 0 { services.pointee.traces.trace(packet.pointee.trace).pointee.note(packet) }
-        return .goesOn
+        switch verdict {
+        case .tracked:
+            if packet.pointee.trace != 0 { services.pointee.traces.trace(packet.pointee.trace).pointee.note(packet) }
+            return .goesOn
+        case .drop(let reason): return refuse(packet, reason, &pool)
+        case .refuse(let reason):
+            note(reason)
+            return .refuses
+        }
+    }
+
+    /// None of its fragments goes any further. Those that had waited count as frames of their own. (A fragment cannot be
+    /// answered: nobody could tell the rest of the datagram.)
+    private mutating func refuseDatagram(_ packet: Packet, _ reason: DropReason, _ pool: inout PacketPool) -> Passage {
+        if let datagram = services?.pointee.datagram {
+            datagram._withUnsafeGuaranteedRef { datagram in
+                for i in 0..<datagram.count where datagram.fragments[i] != packet {
+                    pool.free(datagram.fragments[i])
+                    Self.add(1, to: drops + Int(reason.rawValue))
+                }
+            }
+        }
+        return refuse(packet, reason, &pool)
     }
 
     /// The packet's way is none that can be remembered.

@@ -158,6 +158,9 @@ struct Run {
                 switch track(packet, immediate, operands, &pool) {
                 case .goesOn: break
                 case .ends: return
+                case .refuses:
+                    reject(packet, &pool, outputs)
+                    return
                 case .isWhole:
                     Executor.finish(&self, at: next, end, &pool, outputs)
                     return
@@ -172,6 +175,12 @@ struct Run {
                     return
                 }
                 if let twin = copy(packet, &pool) { recirculate(twin, immediate, &pool) }
+            case .reject:
+                reject(packet, &pool, outputs)
+                return
+            case .answer:
+                answer(packet, mac: operands[0], &pool, outputs)
+                return
             case .clone:
                 let after = next &+ Int(immediate)
                 if after >= end {
@@ -248,7 +257,7 @@ struct Run {
         send(twin, to: port, limit, &pool, outputs)
     }
 
-    private mutating func send(
+    mutating func send(
         _ packet: Packet, to port: UInt32, _ limit: UInt32, _ pool: inout PacketPool, _ outputs: borrowing OutputBatches
     ) {
         if let services, services.pointee.isRehearsal {

@@ -68,6 +68,8 @@ public struct ProgramFormatter {
         case .trackClear: text += "ct_clear"
         case .recirculate: text += "recirc(\(Digits.hex(immediate)))"
         case .translate: text += "ct_nat"
+        case .reject: text += "reject"
+        case .answer: text += "answer(\(Digits.ethernet(words[step.operands])))"
         case .clone:
             let after = min(end, step.next + Int(immediate))
             text += "clone("
@@ -102,6 +104,7 @@ public struct ProgramFormatter {
         }
         if request.helper != .none { parts.append("helper=\(request.helper)") }
         if request.translates { parts.append("nat" + Self.translation(request)) }
+        if request.service != 0 { parts.append("lb=\(request.service)") }
         return parts.isEmpty ? "ct" : "ct(\(parts.joined(separator: ",")))"
     }
 
@@ -281,9 +284,9 @@ extension DatapathOp {
         case .setARP: 7
         case .setND: 8
         case .setNDExtensions: 2
-        case .pushMPLS, .setMPLS, .setPorts, .setICMP, .setMark, .checkLength: 1
+        case .pushMPLS, .setMPLS, .setPorts, .setICMP, .setMark, .checkLength, .answer: 1
         case .track: 10
-        case .trackClear, .recirculate, .translate, .meter: 0
+        case .trackClear, .recirculate, .translate, .meter, .reject: 0
         case .output, .drop, .pushVLAN, .popVLAN, .popMPLS, .truncate, .clone, .setQueue, .hash, .controller: 0
         }
     }

@@ -153,6 +153,16 @@ extension ProgramBuilder {
 
     public mutating func meter(_ number: UInt32) { append(.meter, immediate: number) }
 
+    /// Sends the frame's refusal back. Nothing behind it runs.
+    public mutating func reject() { append(.reject) }
+
+    /// Sends the reply to an ARP request, a neighbour solicitation or an echo request back, `mac` being the station of
+    /// the address that is asked for. Nothing behind it runs.
+    public mutating func answer(mac: UInt64) {
+        head(.answer, operands: 1)
+        words.append(mac)
+    }
+
     private mutating func head(_ op: DatapathOp, flags: UInt8 = 0, operands: Int, immediate: UInt32 = 0) {
         words.append(Self.head(op, flags: flags, operands: operands, immediate: immediate))
     }

@@ -1,7 +1,9 @@
 import Conntrack
 
 // Packing and unpacking of a `TrackRequest`. The flags beside the zone: commit 1, force 2, nat 4; helper 3 bits from bit 4,
-// kind of NAT 2 bits from bit 8, its choice 2 bits from bit 10, persistent 0x1000, addresses given 0x2000, IPv6 0x4000.
+// kind of NAT 2 bits from bit 8, its choice 2 bits from bit 10, persistent 0x1000, addresses given 0x2000, IPv6 0x4000, load
+// balancing 0x8000: its service stands in the upper half of the operand of ports, its flags in the operand behind that (it
+// gives no addresses).
 
 extension ProgramBuilder {
     public mutating func track(_ request: TrackRequest) {
@@ -13,13 +15,16 @@ extension ProgramBuilder {
         if request.isPersistent { flags |= 0x1000 }
         if request.hasAddresses { flags |= 0x2000 }
         if request.isIPv6 { flags |= 0x4000 }
+        let isBalanced = request.service != 0 || request.steers
+        if isBalanced { flags |= 0x8000 }
+        let balancing: UInt64 = (request.steers ? 1 : 0) | (request.isOneSided ? 2 : 0)
         append(
             .track, immediate: flags << 16 | UInt32(request.zone), flags: 0,
             UInt64(request.mark) << 32 | UInt64(request.markMask),
             UInt64(truncatingIfNeeded: request.label >> 64), UInt64(truncatingIfNeeded: request.label),
             UInt64(truncatingIfNeeded: request.labelMask >> 64), UInt64(truncatingIfNeeded: request.labelMask),
-            UInt64(request.firstPort) << 16 | UInt64(request.lastPort),
-            UInt64(truncatingIfNeeded: request.firstAddress >> 64),
+            UInt64(request.service) << 32 | UInt64(request.firstPort) << 16 | UInt64(request.lastPort),
+            isBalanced ? balancing : UInt64(truncatingIfNeeded: request.firstAddress >> 64),
             UInt64(truncatingIfNeeded: request.firstAddress),
             UInt64(truncatingIfNeeded: request.lastAddress >> 64), UInt64(truncatingIfNeeded: request.lastAddress))
     }
@@ -54,6 +59,12 @@ extension TrackRequest {
         markMask = UInt32(truncatingIfNeeded: operands[0])
         label = UInt128(operands[1]) &<< 64 | UInt128(operands[2])
         labelMask = UInt128(operands[3]) &<< 64 | UInt128(operands[4])
+        if flags & 0x8000 != 0 {
+            service = UInt32(truncatingIfNeeded: operands[5] &>> 32)
+            steers = operands[6] & 1 != 0
+            isOneSided = operands[6] & 2 != 0
+            return
+        }
         guard kind != .none else { return }
         firstPort = UInt16(truncatingIfNeeded: operands[5] &>> 16)
         lastPort = UInt16(truncatingIfNeeded: operands[5])

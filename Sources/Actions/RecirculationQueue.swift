@@ -71,6 +71,8 @@ public struct ExecutionServices: ~Copyable {
     public var guards: UnsafePointer<UInt64>?
     /// Nothing is sent or goes back: a frame of `trace`, which connection tracking sees like any other.
     public var isRehearsal = false
+    /// How many refusals a second `reject` may send.
+    public var refusals = TokenBucket(rate: 1000)
 
     public init() {}
 }

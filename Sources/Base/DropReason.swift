@@ -53,6 +53,12 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     case recirculationDepth
     case recirculationsFull
     case frozenStateGone
+    // Answers of the switch's own.
+    case unanswerable
+    case rejectRateLimited
+    // Load balancing.
+    case noBackend
+    case serviceUntracked
 
     @inlinable public static var count: Int { 64 }
 }

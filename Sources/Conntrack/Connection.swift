@@ -6,7 +6,7 @@ import CLinux
 ///     line 0    original tuple 40 | label 16 | mark 4 | progress 1 | kind 1 | traits 1
 ///     line 1    reply tuple 40 | TCP peers 24
 ///     line 2    control 8 | expiry 8 | armed 4 | timeout 4 | packets and bytes of each direction 32 | born 8
-///     line 3    links of zone and wheel 20 | hashes 16 | parent 8 | sequence skew 12
+///     line 3    links of zone and wheel 20 | hashes 16 | parent 8 | sequence skew 12 | backend 4
 ///
 /// The tuples, the kind and the traits never change while the record is published. Everything else that packets change is
 /// written under the lock bit of the control word; links belong to the shard's lock. The expiry is written by whoever has
@@ -41,6 +41,7 @@ struct Connection {
         static let replyHash = 224
         static let parent = 232
         static let skew = 240
+        static let backend = 252
     }
 
     @inline(__always) init(_ base: UnsafeMutableRawPointer) { self.base = base }
@@ -85,6 +86,11 @@ struct Connection {
     @inline(__always) var parent: UnsafeMutablePointer<UInt64> { pointer(Offset.parent) }
     /// Of a connection that the FTP helper follows.
     @inline(__always) var skew: UnsafeMutablePointer<SequenceSkew> { pointer(Offset.skew) }
+    /// Number of the backend that a load balancer gave it; 0 if none did. May be read without a lock.
+    @inline(__always) var backend: UInt32 {
+        get { weft_atomic_load32(pointer(Offset.backend)) }
+        nonmutating set { weft_atomic_store32(pointer(Offset.backend), newValue) }
+    }
 
     /// When it ends if nothing more comes, in milliseconds; 0 for one that ended.
     @inline(__always) var expiry: UInt64 {

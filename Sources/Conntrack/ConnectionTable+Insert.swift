@@ -17,6 +17,7 @@ struct NewConnection {
     var labelLow: UInt64 = 0
     var parent: UInt64 = 0
     var byteCount: UInt64 = 0
+    var backend: UInt32 = 0
 }
 
 enum InsertResult {
@@ -58,6 +59,7 @@ extension ConnectionTable {
         weft_atomic_add(shared(.total), 1)
         weft_atomic_add(shared(.byProtocol) + ProtocolIndex(new.original).rawValue, 1)
         weft_atomic_add(zoneCount(new.original.zone), 1)
+        if new.backend != 0 { weft_atomic_add(backendCounts + Int(new.backend), 1) }
         return .inserted(index)
     }
 
@@ -82,6 +84,7 @@ extension ConnectionTable {
         connection.replyHash = new.traits.contains(.hasReplyEntry) ? new.replyHash : new.originalHash
         connection.parent.pointee = new.parent
         connection.skew.initialize(to: SequenceSkew())
+        connection.backend = new.backend
         connection.expiry = new.expiry
     }
 
@@ -121,6 +124,8 @@ extension ConnectionTable {
         weft_atomic_add(shared(.total), ~0)
         weft_atomic_add(shared(.byProtocol) + ProtocolIndex(connection.original.pointee).rawValue, ~0)
         weft_atomic_add(zoneCount(connection.original.pointee.zone), ~0)
+        let backend = connection.backend
+        if backend != 0 { weft_atomic_add(backendCounts + Int(backend), ~0) }
         rest(connection, index, shard)
         return true
     }

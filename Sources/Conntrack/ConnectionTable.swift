@@ -32,6 +32,8 @@ struct ConnectionTable {
     /// Milliseconds, 16 for each policy; policy 0 is the default, n + 1 that of zone n.
     let timeouts: UnsafeMutablePointer<UInt64>
     let shared: UnsafeMutablePointer<UInt64>
+    /// Connections of each backend, by number.
+    let backendCounts: UnsafeMutablePointer<UInt64>
     let key0: UInt64
     let key1: UInt64
     let key2: UInt64

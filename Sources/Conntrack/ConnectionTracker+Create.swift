@@ -3,7 +3,7 @@ import CLinux
 import Memory
 
 /// Looks tuples up for the choice of a translation.
-private struct TableProbe: TupleProbe {
+struct TableProbe: TupleProbe {
     let table: ConnectionTable
     let now: UInt64
 
@@ -22,9 +22,11 @@ extension ConnectionTracker {
             step.state = TrackState.invalid
             step.count(.invalid)
             step.count(counter)
+            if step.request.pointee.service != 0 { step.verdict = .drop(.serviceUntracked) }
             finish(&step, nil)
             return true
         }
+        if step.request.pointee.service != 0 { return createBalanced(&new, &step) }
         step.state = TrackState.new
         step.isReply = false
         let expected = expectation(new.original, now: step.now)

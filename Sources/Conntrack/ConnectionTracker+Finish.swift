@@ -33,9 +33,9 @@ extension ConnectionTracker {
     /// Whether the next packet like this one would find the same, and leave the connection as it is but for what
     /// `admit` does: so that the way from here can be remembered under a guard.
     @inline(__always) private func canRepeat(_ step: TrackStep, _ connection: Connection) -> Bool {
-        guard !step.read.isRelated, !step.request.pointee.forces, !connection.traits.pointee.isFollowed else {
-            return false
-        }
+        guard !step.read.isRelated, !step.request.pointee.forces, !connection.traits.pointee.isFollowed,
+            !step.request.pointee.steers, !step.request.pointee.isOneSided
+        else { return false }
         return switch connection.kind.pointee {
         case .tcp: step.state & TrackState.established != 0
         case .other: connection.progress.pointee != Progress.first

@@ -49,7 +49,11 @@ extension ConnectionTracker {
         }
         let original = connection.peers[0].state
         let reply = connection.peers[1].state
-        if reply == .closed { return 1 }
+        if reply == .closed {
+            // Direct server return: answers are never seen; that the client got some shows in the time it is given.
+            let patience = table.timeout(TimeoutName.tcpSynSent.place(policy: connection.policy))
+            return connection.backend != 0 && connection.expiry > now &+ patience ? nil : 1
+        }
         return original >= .finWait2 || reply >= .finWait2 || (original >= .closing && reply >= .closing) ? 2 : nil
     }
 

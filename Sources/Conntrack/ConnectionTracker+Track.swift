@@ -14,6 +14,12 @@ public enum TrackState {
     @inlinable public static var sourceNAT: UInt64 { 0x40 }
     @inlinable public static var destinationNAT: UInt64 { 0x80 }
     @inline(__always) static var translated: UInt64 { sourceNAT | destinationNAT }
+
+    /// As ovs-fields(7) names them: `est|rpl|trk`.
+    public static func text(_ state: UInt64) -> String {
+        let names = ["new", "est", "rel", "rpl", "inv", "trk", "snat", "dnat"]
+        return names.indices.filter { state >> UInt64($0) & 1 != 0 }.map { names[$0] }.joined(separator: "|")
+    }
 }
 
 /// How a packet went through `track`, in `PacketHeader.passage`.
@@ -39,6 +45,7 @@ struct TrackStep {
     var kept: UInt64 = 0
     /// `TrackPassage` bits.
     var passage: UInt8 = 0
+    var verdict = TrackVerdict.tracked
 
     @inline(__always) func count(_ counter: TrackCounter) { weft_count(counters + counter.rawValue, 1) }
     @inline(__always) var zone: UInt16 { request.pointee.zone }
@@ -61,7 +68,7 @@ extension ConnectionTracker {
             // Set by whoever refused the packet before it came here: a fragment that breaks the rules.
             if step.state == TrackState.invalid {
                 finishInvalid(&step, kept: handle)
-                return .tracked
+                return step.request.pointee.service == 0 ? .tracked : .drop(.serviceUntracked)
             }
             if handle & ConnectionHandle.settled != 0, repeated(&step, handle) { return .tracked }
             if UInt16(truncatingIfNeeded: word &>> 16) != step.zone { step.state = 0 }
@@ -70,12 +77,12 @@ extension ConnectionTracker {
         guard failure == .none else {
             step.count(failure.counter)
             finishInvalid(&step, kept: packet.pointee.isTracked ? packet.pointee.connection : 0)
-            return .tracked
+            return step.request.pointee.service == 0 ? .tracked : .drop(.serviceUntracked)
         }
         step.kept = ConnectionHandle.verified
         step.hash = table.hash(step.read.tuple)
         process(&step)
-        return .tracked
+        return step.verdict
     }
 
     /// `ct_clear`: the packet has not been tracked.
@@ -193,6 +200,7 @@ extension ConnectionTracker {
             }
             step.count(Self.counter(update.outcome))
             rearms = update.rearms
+            if step.request.pointee.isOneSided { rearms = renewOneSided(step, connection) }
         }
         Self.count(connection, step)
         if step.request.pointee.translates, connection.traits.pointee.translates,
@@ -200,6 +208,7 @@ extension ConnectionTracker {
         {
             translate(&step, connection)
         }
+        if step.request.pointee.steers { steer(step, connection) }
         if isFollowed { follow(&step, connection, index: index, generation: generation) }
         finish(&step, connection, index: index, generation: generation)
         connection.unlock()

@@ -18,6 +18,8 @@ public final class ConnectionTracker: @unchecked Sendable {
     /// Where upkeep goes on, and up to where it has touched the slab.
     var upkeepShard = 0
     var touchedSlot: UInt64 = 0
+    /// Who chooses backends. Set before the first packet comes.
+    public var chooser: BackendChooser?
     private let memory: TrackerMemory
 
     /// - Parameter workers: how many threads call `track`, numbered from 0.
@@ -74,6 +76,7 @@ struct TrackerMemory: ~Copyable {
     private let zoneHeads: SparseMemory
     private let timeouts: SparseMemory
     private let shared: LineMemory
+    private let backendCounts: SparseMemory
     private let slots: Int
     private let bucketLimit: Int
     private let overflowLimit: Int
@@ -93,6 +96,7 @@ struct TrackerMemory: ~Copyable {
         zoneHeads = SparseMemory(byteCount: 65536 * ConnectionTable.shardCount * 4)
         timeouts = SparseMemory(byteCount: 65537 * 16 * 8)
         shared = LineMemory(byteCount: SharedWord.count * 8)
+        backendCounts = SparseMemory(byteCount: BackendChooser.backendLimit * 8)
     }
 
     func makeTable(_ configuration: TrackerConfiguration) -> ConnectionTable {
@@ -114,7 +118,8 @@ struct TrackerMemory: ~Copyable {
             zones: zones.start.assumingMemoryBound(to: Zone.self),
             zoneHeads: zoneHeads.start.assumingMemoryBound(to: UInt32.self),
             timeouts: timeouts.start.assumingMemoryBound(to: UInt64.self),
-            shared: shared.start.assumingMemoryBound(to: UInt64.self), key0: next() | 1, key1: next() | 1,
+            shared: shared.start.assumingMemoryBound(to: UInt64.self),
+            backendCounts: backendCounts.start.assumingMemoryBound(to: UInt64.self), key0: next() | 1, key1: next() | 1,
             key2: next() | 1)
     }
 

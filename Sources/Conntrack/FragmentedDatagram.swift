@@ -128,6 +128,12 @@ public final class FragmentedDatagram {
             from: whole.pointee.data + ends[0].payload, byteCount: ends[0].count)
     }
 
+    /// Gives every fragment the Ethernet destination that the whole has by now.
+    public func distributeStation() {
+        let station = UnsafeRawPointer(whole.pointee.data).be48(0)
+        for i in 0..<count { fragments[i].pointee.data.store48(station, 0) }
+    }
+
     private func copyAddresses(from source: UnsafeMutableRawPointer, to header: UnsafeMutableRawPointer) {
         let view = UnsafeRawPointer(header)
         if isIPv6 {

@@ -27,6 +27,12 @@ public struct TrackRequest: Sendable {
     public var markMask: UInt32 = 0
     public var label: UInt128 = 0
     public var labelMask: UInt128 = 0
+    /// Number of the service that a new connection belongs to, from 1: a backend of it is chosen. 0: none.
+    public var service: UInt32 = 0
+    /// Frames are sent on to the backend's station, and replies to the client's.
+    public var steers = false
+    /// Replies take another way: TCP connections are timed by what their client sends.
+    public var isOneSided = false
 
     @inlinable @inline(__always) public init() {}
 }

@@ -47,4 +47,14 @@ public enum TrackCounter: Int, CaseIterable, Sendable {
 public enum TrackVerdict: Equatable, Sendable {
     case tracked
     case drop(DropReason)
+    /// As `drop`, and whoever sent it is told so.
+    case refuse(DropReason)
+
+    /// Why the packet goes no further; nil if it does.
+    @inlinable public var reason: DropReason? {
+        switch self {
+        case .tracked: nil
+        case .drop(let reason), .refuse(let reason): reason
+        }
+    }
 }

@@ -116,10 +116,21 @@ extension Switch {
 
     /// All megaflows of all workers, with statistics of this moment.
     public func megaflows() -> [MegaflowDescription] {
+        settle()
         // Slice by slice, joined here: a worker must not move an array of all that it has.
         let found = Mutex<[[MegaflowDescription]]>([])
         onEveryWorker { worker, done in
             worker.describe(take: { flows in found.withLock { $0.append(flows) } }, done: done)
+        }
+        return found.withLock { $0 }.flatMap { $0 }
+    }
+
+    /// All ways that sessions take, of all workers, with statistics since each was found.
+    public func sessionPaths() -> [SessionPathDescription] {
+        settle()
+        let found = Mutex<[[SessionPathDescription]]>([])
+        onEveryWorker { worker, done in
+            worker.describeSessions(take: { paths in found.withLock { $0.append(paths) } }, done: done)
         }
         return found.withLock { $0 }.flatMap { $0 }
     }

@@ -26,7 +26,8 @@ extension Switch {
     }
 
     /// Credits rules, groups and stations with all that packets have done up to now. Afterwards `model.counters` is exact.
-    /// `connections`: connections too, of which there may be many more.
+    ///
+    /// - Parameter connections: credits connections too, so that packets and bytes in a dump are exact.
     public func settle(connections: Bool = false) {
         onEveryWorker { worker, done in worker.settle(connections: connections, done: done) }
     }

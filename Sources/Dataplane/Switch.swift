@@ -1,3 +1,4 @@
+import Balancer
 import Base
 import CLinux
 import Conntrack
@@ -63,6 +64,8 @@ public final class Switch {
     var nextLook: UInt64 = 0
     /// Connections, of all workers.
     public let tracker: ConnectionTracker
+    /// Services, and who chooses their backends.
+    public let balancer: Balancer
     /// Fragments on their way through connection tracking.
     public let reassembler = FragmentReassembler(seed: .random(in: 0 ... .max))
     /// Rules whose time was up, the last 1,024.
@@ -73,6 +76,8 @@ public final class Switch {
         self.log = log
         clock = SwitchClock(isVirtual: options.isTimeVirtual)
         tracker = ConnectionTracker(options.tracking, workers: options.workers)
+        balancer = Balancer(connections: tracker.backendCounts, seed: options.tracking.seed)
+        tracker.chooser = balancer.chooser
         let cores = try Self.placement(options)
         for number in 0..<options.workers {
             guard let reader = model.makeReader() else {
@@ -132,6 +137,17 @@ public final class Switch {
         ports.removeAll()
         sources.removeAll()
         sinks.removeAll()
+    }
+
+    /// Ends the connections of backends that are gone, and frees what the balancer has replaced: each worker has finished
+    /// what it was doing, and sees only the new.
+    @discardableResult
+    public func settleServices(ending gone: Set<UInt32> = []) -> Int {
+        guard balancer.hasLeaving else { return 0 }
+        onEveryWorker { (_: Worker) in }
+        let ended = tracker.flush(backends: gone)
+        balancer.reclaim()
+        return ended
     }
 
     /// Runs `body` on every worker, between two bursts, and waits until all have done it.

@@ -209,6 +209,20 @@ extension Worker {
         publishCacheStatistics()
     }
 
+    /// Hands the paths of sessions to `take`, a slice at a time; `done` at the end.
+    func describeSessions(
+        from start: Int = 0, take: @escaping @Sendable ([SessionPathDescription]) -> Void,
+        done: @escaping @Sendable () -> Void
+    ) {
+        let slice = 16
+        take(sessions.describe(start..<start + slice, worker: number))
+        if start + slice >= sessions.pathEnd {
+            done()
+        } else {
+            post { self.describeSessions(from: start + slice, take: take, done: done) }
+        }
+    }
+
     /// Hands the megaflows to `take`, a slice at a time; `done` at the end.
     func describe(
         from start: Int = 0, take: @escaping @Sendable ([MegaflowDescription]) -> Void,

@@ -145,6 +145,8 @@ extension SessionCache {
         let bytes = path.pointee.bytes
         path.pointee.packets = 0
         path.pointee.bytes = 0
+        path.pointee.creditedPackets &+= packets
+        path.pointee.creditedBytes &+= bytes
         for i in 0..<Int(path.pointee.stageCount) {
             let stage = path.pointee.stages[i]
             let growth = UInt64(bitPattern: Int64(stage.growth) * Int64(packets))

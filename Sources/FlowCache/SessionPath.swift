@@ -45,6 +45,9 @@ struct SessionPath {
     /// The next path in the hash chain, or of the free list.
     var next: UInt32 = 0
     var hash: UInt32 = 0
+    /// What all its sessions have been credited for.
+    var creditedPackets: UInt64 = 0
+    var creditedBytes: UInt64 = 0
 
     static var nextOffset: Int { MemoryLayout<SessionPath>.offset(of: \.next) ?? 0 }
 

@@ -54,7 +54,8 @@ extension ActionStep {
         case .controller(let parameters):
             step.op = .controller
             step.number = UInt32(parameters.reason.rawValue)
-            step.flag = parameters.meterID != nil
+            step.flag = parameters.pause
+            // There is no meter 0.
             step.second = parameters.meterID ?? 0
             // Without particulars it is `output:CONTROLLER`.
             if parameters.isPlain { step.setClass = .output }

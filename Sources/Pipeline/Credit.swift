@@ -50,5 +50,7 @@ public struct Dependencies: OptionSet, Sendable {
     @inlinable public static var settings: Dependencies { Dependencies(rawValue: 1 &<< 58) }
     /// Any meter of any bridge: its existence. What it lets pass is asked of it for each packet.
     @inlinable public static var meters: Dependencies { Dependencies(rawValue: 1 &<< 59) }
+    /// Load-balanced services: which there are, and where.
+    @inlinable public static var services: Dependencies { Dependencies(rawValue: 1 &<< 60) }
     @inlinable public static var everything: Dependencies { Dependencies(rawValue: ~0) }
 }

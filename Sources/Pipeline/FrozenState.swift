@@ -28,6 +28,8 @@ public final class FrozenState: Sendable {
         var actionSetHasGroup = false
         var mirrored: UInt64 = 0
         var mirrorSnapLength = 0
+        /// The frame may go back through the port that it came in through.
+        var returnsToPort = false
     }
 
     /// First of the words that are kept; those below describe the frame and what tracking found out.
@@ -45,7 +47,8 @@ public final class FrozenState: Sendable {
 extension FrozenState.Content {
     func equals(_ other: FrozenState.Content) -> Bool {
         table == other.table && inPort == other.inPort && words == other.words && mirrored == other.mirrored
-            && mirrorSnapLength == other.mirrorSnapLength && actionSetHasGroup == other.actionSetHasGroup
+            && mirrorSnapLength == other.mirrorSnapLength && returnsToPort == other.returnsToPort
+            && actionSetHasGroup == other.actionSetHasGroup
             && stack.count == other.stack.count
             && zip(stack, other.stack).allSatisfy { $0.value == $1.value && $0.bytes == $1.bytes }
             && actionSet.count == other.actionSet.count && zip(actionSet, other.actionSet).allSatisfy { $0 === $1 }

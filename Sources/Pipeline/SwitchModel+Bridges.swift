@@ -45,6 +45,7 @@ extension SwitchModel {
             let bridge = BridgeState(number: number, name: name, stations: stations)
             bridge.adopt(settings)
             bridge.ports[.local] = index
+            bridge.scope = state.scopes[name]
             if number == state.bridges.count { state.bridges.append(bridge) } else { state.bridges[number] = bridge }
             state.setPort(local)
         }
@@ -155,5 +156,7 @@ extension SwitchState {
         let index = Int(port.index.rawValue)
         while ports.count <= index { ports.append(nil) }
         ports[index] = port
+        // A bridge's own port has the bridge's name.
+        attachScope(port.kind == .local ? nil : scopes[port.name], to: index)
     }
 }

@@ -13,6 +13,9 @@ public final class SwitchState {
     /// By `PortIndex`; nil where there is none.
     public var ports: [PortState?] = [nil]
     public var settings = SwitchSettings()
+    /// Load-balanced services by the name of the port or bridge that they are applied at, and those of ports by index.
+    public var scopes: [String: ServiceScope] = [:]
+    var portScopes: [ServiceScope?] = []
     /// Shared by both copies.
     public let frozen: FrozenStates
 
@@ -69,6 +72,8 @@ public final class BridgeState {
     public var forwardBPDU = false
     /// `flood_vlans`: VLANs in which nothing is learned and everything is flooded.
     public var floodVLANs: Set<UInt16> = []
+    /// Services that are applied at the whole bridge.
+    var scope: ServiceScope?
 
     public init(number: Int, name: String, stations: StationTable) {
         self.number = number

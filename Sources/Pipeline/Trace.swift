@@ -80,6 +80,7 @@ extension Translator {
         flow[.actionSetOutput] = 0
         flow[.recircID] = UInt64(fork.id)
         for word in Slot.ctMark.word..<FrozenState.firstWord { flow.words[word] = 0 }
+        if fork.isUntracked { return flow }
         flow[.ctState] = TrackState.new | TrackState.tracked
         flow[.ctZone] = UInt64(fork.zone)
         return flow

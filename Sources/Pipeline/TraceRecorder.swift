@@ -22,6 +22,8 @@ final class TraceRecorder {
         var id: UInt32
         var flow: FlowKey
         var zone: UInt16
+        /// What tracking found out is forgotten before it comes back.
+        var isUntracked = false
     }
     private(set) var forks: [Fork] = []
     /// Nodes that new ones go into.

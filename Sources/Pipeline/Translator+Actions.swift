@@ -65,7 +65,8 @@ extension Translator {
         case .outputTruncated: outputTruncated(to: PortNumber(step.pointee.number), step.pointee.second)
         case .outputRegister: outputRegister(step.pointee.source)
         case .controller:
-            controller(reason: step.pointee.number, meter: step.pointee.flag ? step.pointee.second : nil)
+            controller(reason: step.pointee.number, meter: step.pointee.second)
+            if step.pointee.flag { pause() }
         case .meter: meter(step.pointee.number)
         case .enqueue: enqueue(to: PortNumber(step.pointee.number), queue: step.pointee.second)
         case .group: if !visitGroup(step.pointee.number) { return .endsList }

@@ -59,7 +59,7 @@ extension Translator {
     }
 
     /// A copy of the packet comes back to a table, with all that this translation knows.
-    private func freeze(_ table: UInt8, zone: UInt16) {
+    func freeze(_ table: UInt8, zone: UInt16, isUntracked: Bool = false) {
         var content = FrozenState.Content()
         content.table = table
         content.inPort = UInt32(truncatingIfNeeded: flow[0] &>> 32)
@@ -71,6 +71,7 @@ extension Translator {
         content.actionSetHasGroup = actionSetHasGroup
         content.mirrored = mirrored
         content.mirrorSnapLength = mirrorSnapLength
+        content.returnsToPort = returnsToPort
         let bridge = bridge.takeUnretainedValue()
         // Tunnel fields that came with the packet are constants behind this point.
         for word in FrozenState.firstWord..<FlowKey.wordCount where !FlowKey.registerWords.contains(word) {
@@ -79,7 +80,11 @@ extension Translator {
         guard let frozen = state._withUnsafeGuaranteedRef({ $0.frozen.intern(content, bridge: bridge, now: now) })
         else { return fail(.recirculationsFull, "too many frozen states") }
         translation.program.recirculate(frozen.id)
-        trace { $0.freeze(TraceRecorder.Fork(id: frozen.id, flow: self.currentFlow, zone: zone), table: table) }
+        trace {
+            let fork = TraceRecorder.Fork(
+                id: frozen.id, flow: self.currentFlow, zone: zone, isUntracked: isUntracked)
+            $0.freeze(fork, table: table)
+        }
     }
 
     /// Goes on where a frame that came back was frozen. The key has the id of the state, and what tracking found out.
@@ -118,6 +123,7 @@ extension Translator {
         actionSetHasGroup = content.actionSetHasGroup
         mirrored = content.mirrored
         mirrorSnapLength = content.mirrorSnapLength
+        returnsToPort = content.returnsToPort
         isTracked = true
     }
 

@@ -47,7 +47,7 @@ extension Translator {
             note(.mirrorOutputPort)
             return trace { $0.warning("learned port is a mirror port, dropping") }
         }
-        guard target != input else {
+        guard target != input || returnsToPort else {
             note(.inputPortIsOutputPort)
             return trace { $0.detail("learned port is input port, dropping") }
         }

@@ -132,11 +132,15 @@ extension Translator {
 
     /// There is no controller: what would go to one is counted. The meter that it names polices it, or the one for all that
     /// goes to controllers, if there are such.
-    func controller(reason: UInt32, meter id: UInt32? = nil) {
+    func controller(reason: UInt32, meter id: UInt32 = 0) {
         commit()
-        let number = id.flatMap { meterNumber($0) } ?? meterNumber(Meter.controllerID)
+        let number = (id == 0 ? nil : meterNumber(id)) ?? meterNumber(Meter.controllerID)
         translation.program.controller(reason: reason, meter: number)
     }
+
+    /// `controller(pause)`: all that would follow waits until the controller resumes it (ovs-actions(7)), so without a
+    /// controller it never comes, the action set included.
+    func pause() { hasExited = true }
 
     /// `meter`: it sees the frame as it is by then. Pending changes to headers come behind it, as in Open vSwitch.
     func meter(_ id: UInt32) {

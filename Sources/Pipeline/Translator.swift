@@ -107,6 +107,8 @@ public final class Translator {
     /// Mirrors that got this packet as it is now.
     var mirrored: UInt64 = 0
     var mirrorSnapLength = 0
+    /// The frame was sent on to another station by a load balancer, which may be behind the port that it came from.
+    var returnsToPort = false
     /// Connection tracking has seen the packet, and the conntrack fields of the flow are true.
     var isTracked = false
     /// Counts ops after which the packet is not what the base says.
@@ -250,6 +252,7 @@ extension Translator {
         committedHeaders = headers
         mirrored = 0
         mirrorSnapLength = 0
+        returnsToPort = false
     }
 
     /// The way of a packet from its port through table 0 to the end of its action set.
@@ -260,6 +263,7 @@ extension Translator {
         if isIP { mask[Slot.nwFrag.word] |= Slot.nwFrag.lowMask &<< UInt64(Slot.nwFrag.shift) }
         let port = port(number: number)
         trace { $0.beginBridge(self.bridge.takeUnretainedValue().name) }
+        if let port, balances(at: port) { return trace { $0.endBridge() } }
         let found = findRule(in: 0, inPort: number)
         if let port, isMirrorOutput(port.index) {
             note(.mirrorOutputPort)

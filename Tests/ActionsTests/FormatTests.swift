@@ -57,6 +57,11 @@ import Testing
                 == "set(nd_ext(nd_reserved=0x10,nd_options_type=2))")
     }
 
+    @Test func answers() {
+        #expect(text { $0.reject() } == "reject")
+        #expect(text { $0.answer(mac: 0x0200_0000_00aa) } == "answer(02:00:00:00:00:aa)")
+    }
+
     @Test func transportAndMetadata() {
         #expect(
             text { $0.setPorts(ipProtocol: 17, src: 182, srcMask: 0xff, dst: 0, dstMask: 0) }
@@ -112,5 +117,12 @@ import Testing
         #expect(ProgramFormatter.format([~0, 1, 2]) { _ in "p" } == "")
         let cut = ProgramBuilder.head(.setIPv6, operands: 10)
         #expect(ProgramFormatter.format([cut, 1]) { _ in "p" } == "")
+    }
+}
+
+@Suite struct OpCodeTests {
+    /// The short way from code to op is the long way.
+    @Test func everyCode() {
+        for code in UInt8.min...UInt8.max { #expect(DatapathOp(code: code) == DatapathOp(rawValue: code)) }
     }
 }

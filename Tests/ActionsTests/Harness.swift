@@ -15,12 +15,12 @@ struct RunResult {
 /// Runs a program, with an output to port 1 behind it unless it has its own, over a frame whose key was extracted.
 func run(
     _ builder: ProgramBuilder, on frame: [UInt8], pool: inout PacketPool, addsOutput: Bool = true,
-    services: UnsafeMutablePointer<ExecutionServices>? = nil, prepare: (Packet) -> Void = { _ in },
-    inspect: (Packet) -> Void = { _ in }
+    port: UInt32 = 1, services: UnsafeMutablePointer<ExecutionServices>? = nil,
+    prepare: (Packet) -> Void = { _ in }, inspect: (Packet) -> Void = { _ in }
 ) -> RunResult {
     var program = builder
     if addsOutput { program.output(PortIndex(1)) }
-    let buffer = packet(frame, from: &pool)
+    let buffer = packet(frame, port: port, from: &pool)
     var key = FlowKey()
     withUnsafeMutableBytes(of: &key) { bytes in
         _ = extractKey(buffer, into: bytes.baseAddress!.assumingMemoryBound(to: UInt64.self), vlanLimit: 2)

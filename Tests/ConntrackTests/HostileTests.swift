@@ -12,7 +12,6 @@ import Testing
             let packet = bench.packet(forge.random.oneIn(3) ? forge.frame() : forge.mutatedFrame())
             defer { bench.pool.free(packet) }
             packet.pointee.offload.checksumValid = forge.random.oneIn(2)
-            bench.tracker.prefetchConnection(bench.tracker.prefetch(packet, zone: 0))
             for _ in 0...forge.random.below(3) {
                 var request = TrackRequest()
                 request.zone = UInt16(forge.random.below(2))
@@ -40,19 +39,28 @@ import Testing
         #expect(bench.tracker.count == 0)
     }
 
-    /// Handles of nowhere.
-    @Test func strayHandles() {
+    /// Guards of connections that have ended, and of others with the same slot.
+    @Test func staleGuards() throws {
         let bench = TrackerBench()
-        bench.send(udpFrame())
-        var random = SeededRandom(seed: 5)
-        for _ in 0..<1000 {
-            let packet = bench.packet(udpFrame())
-            var request = TrackRequest()
-            let handle = random.oneIn(2) ? random.next() : random.next() & ~0xffff_ff00
-            if bench.tracker.resume(handle, packet, &request, now: bench.now, worker: 0) == nil {
-                #expect(!packet.pointee.isTracked)
-            }
-            bench.pool.free(packet)
+        let (there, back) = (udpFrame(1, 2, 3, 4), udpFrame(2, 1, 4, 3))
+        bench.send(there)
+        let packet = bench.packet(back)
+        withUnsafePointer(to: TrackRequest()) {
+            _ = bench.tracker.track(packet, $0, now: bench.now, worker: 0)
+        }
+        let memory = try #require(TrackerBench.memory(packet, ipProtocol: 17))
+        func isAdmitted() -> Bool {
+            let next = bench.packet(back)
+            defer { bench.pool.free(next) }
+            return bench.admit(next, memory)
+        }
+        #expect(isAdmitted())
+        bench.tracker.flush()
+        #expect(!isAdmitted())
+        for port in 1...200 {
+            bench.send(udpFrame(1, 2, UInt16(port), 4))
+            bench.settle()
+            #expect(!isAdmitted())
         }
     }
 }

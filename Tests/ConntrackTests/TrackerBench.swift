@@ -36,12 +36,7 @@ final class TrackerBench {
         var handle: UInt64
         var tuple: [UInt64]
 
-        var text: String {
-            let names: [(UInt64, String)] = [
-                (1, "new"), (2, "est"), (4, "rel"), (8, "rpl"), (16, "inv"), (32, "trk"), (64, "snat"), (128, "dnat"),
-            ]
-            return names.filter { state & $0.0 != 0 }.map(\.1).joined(separator: "|")
-        }
+        var text: String { TrackState.text(state) }
     }
 
     static func outcome(_ packet: Packet) -> Outcome {
@@ -82,6 +77,39 @@ final class TrackerBench {
             withUnsafePointer(to: request) { _ = tracker.track(packet, $0, now: now, worker: worker) }
             return Self.outcome(packet)
         }
+    }
+
+    /// What a session keeps of a packet that has been through `track`.
+    struct Memory {
+        var guardWord: UInt64
+        var passage: SessionTrack
+        var isTCP: Bool
+    }
+
+    /// What the next packet like this one may be admitted by; nil if it may find something else.
+    static func memory(_ packet: Packet, ipProtocol: UInt8) -> Memory? {
+        guard packet.pointee.guardWord != 0, ipProtocol == 6 || ipProtocol == 17 else { return nil }
+        return Memory(
+            guardWord: packet.pointee.guardWord, passage: SessionTrack(packet.pointee), isTCP: ipProtocol == 6)
+    }
+
+    /// Takes a packet through what is remembered, with all that a session does for it. False, and nothing has happened, if the
+    /// guard does not hold.
+    func admit(_ packet: Packet, _ memory: Memory) -> Bool {
+        let length = UInt64(packet.pointee.length)
+        let admitted = withUnsafePointer(to: memory.guardWord) { guards in
+            withUnsafePointer(to: memory.passage) {
+                tracker.admit(packet, guards, $0, count: 1, isTCP: memory.isTCP, now: now)
+            }
+        }
+        guard admitted == 1 else { return false }
+        if memory.passage.traits.contains(.translated) {
+            tracker.translate(packet, memory.guardWord, isReply: memory.passage.traits.contains(.reply))
+        }
+        tracker.recall(packet, memory.guardWord, memory.passage)
+        tracker.credit(memory.guardWord, memory.passage, packets: 1, bytes: length)
+        tracker.count(memory.passage, packets: 1, worker: worker)
+        return true
     }
 
     func outcome(_ frame: [UInt8], _ request: TrackRequest) -> Outcome { outcomes(frame, [request])[0] }

@@ -14,7 +14,7 @@ import Testing
         (
             "bridgs: []",
             "1:1: bridgs: unknown key, expected one of control, workers, cores, cache, log-level, settings, "
-                + "conntrack, bridges"
+                + "conntrack, bridges, services"
         ),
         ("bridges: 7", "1:10: bridges: expected a list, found \"7\""),
         ("bridges:\n  - fail-mode: secure", "2:5: bridges[0]: has no name"),

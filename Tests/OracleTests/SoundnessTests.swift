@@ -1,3 +1,5 @@
+import Balancer
+import Dataplane
 import Foundation
 import FrameSupport
 import Testing
@@ -23,18 +25,37 @@ import Testing
     static let seed = ProcessInfo.processInfo.environment["WEFT_SEED"].flatMap { Int($0) } ?? 1
 
     @Test(arguments: FrameClass.allCases) func answersHoldForAllThatTheirMaskCovers(_ kind: FrameClass) throws {
+        try check(kind)
+    }
+
+    /// Services of the values that frames have, so that packets are to them, from their backends, and close by.
+    static let services = [
+        "lb/add a vip=10.0.0.1:80 backends=10.0.0.2:80,10.0.1.3:96 apply=br0 answer=arp,echo",
+        "lb/add b vip=10.0.0.1:82 backends=10.0.0.2:82 apply=br0,br1 mode=cluster snat=192.168.1.1",
+        "lb/add c vip=192.168.1.1:81/udp backends=10.0.1.3:81/02:00:00:00:00:02 apply=p1,p2",
+        "lb/add d vip=[::a00:1]:80 backends=[::a00:2]:80 apply=br0 answer=nd",
+        "lb/add e vip=[::a00:2]:1000/udp backends=[::a00:1]:1000/02:00:00:00:00:03 apply=p1 mode=dsr answer=nd,echo",
+    ].map { $0.split(separator: " ").map(String.init) }
+
+    @Test(arguments: FrameClass.allCases) func answersHoldWithServices(_ kind: FrameClass) throws {
+        try check(kind, Self.services)
+    }
+
+    private func check(_ kind: FrameClass, _ more: [[String]] = []) throws {
         let salt = FrameClass.allCases.firstIndex(of: kind) ?? 0
         var compared = 0
         for table in 0..<Self.size.tables {
             let seed = (Self.seed &* 100 &+ table) &* 100 &+ salt
             let scenario = OracleScenario(seed: seed & Int.max)
-            let soundness = try Soundness(scenario.lines)
+            let lines = scenario.lines + more
+            let soundness = try Soundness(lines)
+            #expect(soundness.sw.device.balancer.services.count == more.count)
             var frames = OracleFrames(seed: UInt64(truncatingIfNeeded: seed))
             for _ in 0..<Self.size.frames {
                 let frame = frames.frame(kind)
                 let port = frames.random.pick(OracleScenario.entries)
                 if let failure = soundness.firstFailure(frame, port: port, random: &frames) {
-                    Issue.record("\(kind), seed \(seed)\n\(Soundness.report(scenario.lines, failure))")
+                    Issue.record("\(kind), seed \(seed)\n\(Soundness.report(lines, failure))")
                     return
                 }
             }

@@ -34,6 +34,18 @@ import Testing
         return FlowPrinter().megaflow(key, outcome.mask).replacing("recirc_id=0,eth,", with: "")
     }
 
+    /// Without a controller nobody resumes a packet: what stands behind `pause` never comes, wherever it stands.
+    @Test func pausedPacketsDoNotGoOn() throws {
+        let device = try makeSwitch([
+            "in_port=1,actions=output:2,resubmit(,1),output:3",
+            "in_port=5,actions=output:2,write_actions(output:3),goto_table:1",
+            "table=1,actions=controller(pause),output:4",
+        ])
+        for port in ["p1", "p5"] {
+            #expect(device.program(tcp(device, port)) == "p2,userspace(pid=0,controller(reason=1))")
+        }
+    }
+
     // MARK: Masks
 
     @Test func lookingAtNothingMasksNothing() throws {

@@ -3,7 +3,7 @@ public enum CommandCatalogue {
     public static let all: [CommandSpec] = own + openVSwitch
 
     private static let own: [CommandSpec] =
-        bridges + flows + groups + packets + conntrack + dataplane + configuration + process
+        bridges + flows + groups + packets + conntrack + balancing + dataplane + configuration + process
 
     /// Whether some command has this option.
     public static func hasOption(_ option: String) -> Bool {
@@ -158,6 +158,26 @@ public enum CommandCatalogue {
                 "vlog/set", .openVSwitch, "[ANY:][console:]LEVEL", 1...1,
                 "the same as log/set; there is one level for all"),
         ] + connectionNames
+
+    private static let balancing: [CommandSpec] = [
+        CommandSpec(
+            "lb/add", .balancing, "SERVICE KEY=VALUE...", 2...any, "spread connections to an address over backends",
+            keys: ServiceConfiguration.keys),
+        CommandSpec(
+            "lb/set", .balancing, "SERVICE KEY=VALUE...", 2...any, "change a service; its connections go on",
+            keys: ServiceConfiguration.keys),
+        CommandSpec("lb/del", .balancing, "SERVICE", 1...1, "remove a service", options: ["--if-exists"]),
+        CommandSpec(
+            "lb/backend", .balancing,
+            "add SERVICE BACKEND | drain SERVICE IP:PORT | activate SERVICE IP:PORT | weight SERVICE IP:PORT N | "
+                + "del SERVICE IP:PORT",
+            3...4,
+            "add a backend; let it finish its connections; give it new ones again; change its weight; remove it with its "
+                + "connections"),
+        CommandSpec("lb/show", .balancing, "[SERVICE]", 0...1, "services and their backends"),
+        CommandSpec(
+            "lb/stats", .balancing, "[SERVICE]", 0...1, "connections, packets and bytes of services and backends"),
+    ]
 
     private static let detail = ["-m", "--more", "-s", "--statistics"]
 

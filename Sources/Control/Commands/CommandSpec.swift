@@ -59,6 +59,7 @@ public enum CommandGroup: String, CaseIterable, Sendable {
     case groups = "Groups and meters"
     case packets = "Packets"
     case conntrack = "Connection tracking"
+    case balancing = "Load balancing"
     case dataplane = "Caches, workers and counters"
     case configuration = "Configuration"
     case process = "The process"

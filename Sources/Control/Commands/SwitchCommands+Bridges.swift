@@ -24,7 +24,9 @@ extension SwitchCommands {
         registry.bind("del-br") { invocation throws(CommandError) in
             let name = invocation.arguments[0]
             if invocation.has("--if-exists"), self.model.state.bridge(named: name) == nil { return .done }
-            for index in try self.configured.state(name).ports.values { self.stopCapture(index) }
+            let ports = try self.configured.state(name).ports.values
+            try self.configured.checkUnapplied([name] + ports.compactMap { self.model.state.port($0)?.name })
+            for index in ports { self.stopCapture(index) }
             try self.configured.deleteBridge(name)
             return .done
         }

@@ -65,6 +65,7 @@ extension SwitchCommands {
         configuration.tracking = configured.tracking
         // In an order that does not depend on what came first.
         configuration.bridges = configured.bridges.sorted { $0.name < $1.name }
+        configuration.services = configured.services.values.map(\.configuration).sorted { $0.name < $1.name }
         for i in configuration.bridges.indices {
             configuration.bridges[i].ports.sort { ($0.number ?? 0) < ($1.number ?? 0) }
             configuration.bridges[i].mirrors.sort { $0.name < $1.name }
@@ -135,6 +136,8 @@ extension SwitchCommands {
         case .deleteMappings(let bridge, let lines): try deleteMappings(of: bridge, keeping: lines)
         case .addMeters(let bridge, let lines): try addMeters(to: bridge, lines)
         case .deleteMeters(let bridge, let lines): try deleteMeters(of: bridge, keeping: lines)
+        case .deleteService(let name): try configured.deleteService(name)
+        case .setService(let service): try configured.setService(service)
         case .addGroups(let bridge, let lines): try addGroups(to: bridge, lines)
         case .replaceFlows(let bridge, let text): try replaceFlows(of: bridge, with: text, name: "\(bridge) flows")
         case .deleteGroups(let bridge, let lines): try deleteGroups(of: bridge, keeping: lines)

@@ -69,7 +69,7 @@ extension SwitchCommands {
             }
         }
         let filter = try Self.filter(words)
-        if talkers > 0 { device.settle(connections: true) }
+        device.settle(connections: true)
         return summarize(filter, talkers: talkers, invocation.wantsJSON) { summary in
             invocation.wantsJSON ? .whole(self.statisticsJSON(summary)) : .text(self.statisticsText(summary))
         }

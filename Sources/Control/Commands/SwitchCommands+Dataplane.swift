@@ -1,5 +1,6 @@
 import Actions
 import Base
+import Conntrack
 import Dataplane
 import Flow
 import FlowCache
@@ -100,10 +101,16 @@ extension SwitchCommands {
             bridge == nil || state.port(PortIndex(UInt32(truncatingIfNeeded: flow.key[.inPort])))?.bridge == bridge
         }.sorted { ($0.worker, $0.created) < ($1.worker, $1.created) }
         let isLong = invocation.has("-m")
+        let paths = (isLong ? device.sessionPaths() : []).filter { path in
+            bridge == nil || state.port(PortIndex(UInt32(truncatingIfNeeded: path.key[.inPort])))?.bridge == bridge
+        }
         let now = now
         return CommandResult(
-            text: { flows.map { self.describe($0, isLong, now) + "\n" }.joined() },
-            json: { .array(flows.map { self.json($0, now) }) })
+            text: {
+                flows.map { self.describe($0, isLong, now) + "\n" }.joined()
+                    + paths.map { self.describe($0, now) + "\n" }.joined()
+            },
+            json: { .array(flows.map { self.json($0, now) } + paths.map { self.json($0, now) }) })
     }
 
     /// Ports inside the datapath are numbered over all bridges; people get their names.
@@ -127,6 +134,34 @@ extension SwitchCommands {
             if !flow.isCurrent { text += ", to be revalidated" }
         }
         return text
+    }
+
+    /// A way that sessions take: what their packets have in common, the passages of connection tracking, and what is done.
+    private func describe(_ path: SessionPathDescription, _ now: UInt64) -> String {
+        let used = path.used == 0 ? "never" : DurationText.text(milliseconds: now - min(now, path.used))
+        var text = "session," + datapathPrinter.megaflow(path.key, path.mask)
+        text += ", \(passages(path)), sessions:\(path.sessions), megaflows:\(path.stages)"
+        text += ", packets:\(path.packets), bytes:\(path.bytes), used:\(used), actions:\(actions(path))"
+        text += ", worker:\(path.worker)"
+        return path.isCurrent ? text : text + ", to be revalidated"
+    }
+
+    private func passages(_ path: SessionPathDescription) -> String {
+        path.tracks.map { "ct(zone=\($0.zone),state=\(TrackState.text(UInt64($0.state))))" }.joined(separator: ",")
+    }
+
+    private func actions(_ path: SessionPathDescription) -> String {
+        if let reason = path.dropReason { return "drop (\(reason.name))" }
+        let state = model.state
+        return ProgramFormatter.format(path.program) { state.port($0)?.name ?? "\($0.rawValue)" }
+    }
+
+    private func json(_ path: SessionPathDescription, _ now: UInt64) -> JSONValue {
+        [
+            "session": .string(datapathPrinter.megaflow(path.key, path.mask)), "passages": .string(passages(path)),
+            "sessions": JSONValue(path.sessions), "packets": JSONValue(path.packets), "bytes": JSONValue(path.bytes),
+            "actions": .string(actions(path)), "worker": JSONValue(path.worker),
+        ]
     }
 
     private func actions(_ flow: MegaflowDescription) -> String {

@@ -53,6 +53,7 @@ extension SwitchCommands {
             if invocation.has("--if-exists") { return .done }
             throw error
         }
+        try configured.checkUnapplied([port.name])
         stopCapture(port.index)
         try configured.deletePort(port)
         return .done

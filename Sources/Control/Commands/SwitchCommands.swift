@@ -35,6 +35,7 @@ public final class SwitchCommands {
         bindPacketCommands(registry)
         bindCaptureCommands(registry)
         bindConntrackCommands(registry)
+        bindServiceCommands(registry)
         bindDataplaneCommands(registry)
         bindWorkerCommands(registry)
         bindConfigurationCommands(registry)

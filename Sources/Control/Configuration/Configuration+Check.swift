@@ -1,3 +1,4 @@
+import Balancer
 import Base
 
 extension Configuration {
@@ -35,6 +36,36 @@ extension Configuration {
                 numbers[number] = path
             }
             try checkMirrors(bridge, "bridges[\(i)]")
+        }
+        try checkServices()
+    }
+
+    /// Services: names that are given once, places that are there, and no two of one address and port at one place.
+    private func checkServices() throws(ConfigurationError) {
+        var names: [String: Int] = [:]
+        var taken: [String: Int] = [:]
+        let patches = Set(bridges.flatMap { $0.ports.filter { $0.kind == .patch }.map(\.name) })
+        let places = Set(bridges.map(\.name) + bridges.flatMap { $0.ports.map(\.name) })
+        for (i, service) in services.enumerated() {
+            let path = "services[\(i)]"
+            if let other = names.updateValue(i, forKey: service.name) {
+                throw ConfigurationError(path + ".name", "\"\(service.name.echoed)\" is taken by services[\(other)]")
+            }
+            for place in service.places {
+                guard places.contains(place) else {
+                    throw ConfigurationError(path + ".apply", "no bridge or port named \"\(place.echoed)\"")
+                }
+                guard !patches.contains(place) else {
+                    throw ConfigurationError(
+                        path + ".apply",
+                        "\(place) is a patch port; services take packets where they enter the switch")
+                }
+                guard let vip = service.vip else { continue }
+                let text = "\(vip.text)/\(vip.protocolName)"
+                if let other = taken.updateValue(i, forKey: "\(place) \(text)") {
+                    throw ConfigurationError(path + ".vip", "\(text) is that of services[\(other)] at \(place)")
+                }
+            }
         }
     }
 

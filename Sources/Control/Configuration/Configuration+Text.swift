@@ -13,6 +13,11 @@ extension Configuration {
         // Said even where there are none: an empty file is taken for a truncated one.
         lines.append(bridges.isEmpty ? "bridges: []" : "bridges:")
         for bridge in bridges { Self.write(bridge, to: &lines) }
+        if !services.isEmpty { lines.append("services:") }
+        for service in services {
+            lines.append("  - name: \(Self.quote(service.name))")
+            lines += service.settings.map { "    \(Self.write($0))" }
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 

@@ -15,6 +15,8 @@ public struct Configuration: Equatable, Sendable {
     public var settings = GlobalSettings()
     public var tracking = TrackingConfiguration()
     public var bridges: [BridgeConfiguration] = []
+    /// Load-balanced services.
+    public var services: [ServiceConfiguration] = []
 
     public init() {}
 

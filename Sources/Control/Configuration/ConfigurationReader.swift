@@ -41,9 +41,12 @@ struct ConfigurationReader {
                     throw ConfigurationError(entry.path, "has no value; a file that clears the switch says bridges: []")
                 }
                 for (node, path) in try entry.list() { configuration.bridges.append(try bridge(node, path)) }
+            case "services":
+                for (node, path) in try entry.list() { configuration.services.append(try service(node, path)) }
             default:
                 throw entry.unknown([
                     "control", "workers", "cores", "cache", "log-level", "settings", "conntrack", "bridges",
+                    "services",
                 ])
             }
         }
@@ -127,6 +130,14 @@ struct ConfigurationReader {
         for entry in entries.all where entry.key != "name" { try entry.apply(to: &port, others: ["name"]) }
         try entries.validate(port)
         return port
+    }
+
+    private func service(_ node: Node, _ path: String) throws(ConfigurationError) -> ServiceConfiguration {
+        let entries = try Entries(node, path)
+        var service = ServiceConfiguration(name: try entries.name(SettingValue.name))
+        for entry in entries.all where entry.key != "name" { try entry.apply(to: &service, others: ["name"]) }
+        try entries.validate(service)
+        return service
     }
 
     private func mirror(_ node: Node, _ path: String) throws(ConfigurationError) -> MirrorConfiguration {

@@ -14,6 +14,7 @@ extension SwitchCommands {
         writeTables(&metrics)
         writeConnections(&metrics)
         writeMeters(&metrics)
+        writeServices(&metrics)
         return metrics.text
     }
 

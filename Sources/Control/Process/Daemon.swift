@@ -75,7 +75,12 @@ public final class Daemon: @unchecked Sendable {
         defer { thread.stop() }
         let commands = UncheckedBox(SwitchCommands(device))
         let registry = UncheckedBox(CommandRegistry())
-        defer { thread.wait { commands.value.device.stop() } }
+        defer {
+            thread.wait {
+                commands.value.configured.stopChecks()
+                commands.value.device.stop()
+            }
+        }
         try start(commands, registry, configuration, thread)
         let path = options.controlPath ?? configuration.control ?? Control.defaultSocketPath
         let server = try ControlServer(
@@ -114,6 +119,9 @@ public final class Daemon: @unchecked Sendable {
         // Waking for the first learned rule, instead of at the next period, shortens the time that a rule takes.
         commands.value.device.model.learnQueue.onFirst { [weak thread] in
             thread?.submit { commands.value.device.drainRequests() }
+        }
+        commands.value.configured.onHealthChange { [weak thread] in
+            thread?.submit { commands.value.configured.applyHealth() }
         }
         let watchdogEvery = notifier.watchdogInterval.map { max(1, Int($0 / Self.period)) }
         var rounds = 0

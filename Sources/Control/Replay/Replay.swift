@@ -22,6 +22,7 @@ public final class Replay {
             throw ReplayError(error.description)
         }
         commands = SwitchCommands(device, log: log)
+        commands.configured.checksHealth = false
         commands.bind(to: registry)
     }
 

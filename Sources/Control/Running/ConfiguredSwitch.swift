@@ -18,6 +18,14 @@ public final class ConfiguredSwitch {
     var bridges: [BridgeConfiguration] = []
     private(set) var settings = GlobalSettings()
     var tracking = TrackingConfiguration()
+    /// By name.
+    var services: [String: RunningService] = [:]
+    /// Services whose backends are checked, by backend number; who checks, and what was found.
+    var checked: [UInt32: String] = [:]
+    var monitor: HealthMonitor?
+    let healthInbox = HealthInbox()
+    /// False where nobody is there to take over what checks find.
+    var checksHealth = true
 
     public init(_ device: Switch, log: Logger = Logger(label: "control")) {
         self.device = device
@@ -26,6 +34,8 @@ public final class ConfiguredSwitch {
         settings.maximumIdle = Int(clamping: device.options.cache.maximumIdle)
         tracking.settings.maximumConnections = device.tracker.limit
     }
+
+    deinit { monitor?.stop() }
 
     var model: SwitchModel { device.model }
     var now: UInt64 { device.clock.milliseconds }

@@ -1,0 +1,44 @@
+// Load balancing: which backend a new connection to a service gets.
+//
+// A *service* is an address, a protocol and a port (the VIP) in front of *backends*. What happens to a packet of one is
+// connection tracking with a translation (Conntrack), and which packets are concerned is found out by the translator
+// (Pipeline). Left for this module is the choice, once for each connection, and what it needs: the algorithms, the memory of
+// which client had which backend (affinity), and counters. No I/O, no clock, no thread of its own.
+//
+//     Service, Endpoint        what was configured, as plain values
+//     WeightedSequence, Maglev tables that are made when the backends change
+//     ChoiceBlock              everything that a choice reads about one service, in one piece of memory
+//     BalancerTable            slots of services and backends, and the choice itself
+//     AffinityTable            client -> backend, of fixed size
+//     Balancer                 the owner: takes changes, makes blocks, frees them
+//
+// Numbers
+// -------
+// A service has a number, and so has each of its backends; both are places in flat tables that never move, so whatever keeps a
+// number (a cached program, a connection) needs no reference. A backend's number stays the same through changes of its service.
+// It is given out again only when no worker can still choose it and no connection has it (`reclaim`).
+//
+// Threads
+// -------
+// The control thread alone changes a `Balancer`. Workers choose at any time, without a lock: a service's slot holds the address
+// of its present block, which never changes once it can be seen. A change makes a new block, puts its address into the slot,
+// and keeps the old one until every worker has passed a quiet point; then the owner calls `reclaim`. Of what workers write
+// (cursors, counters, the affinity table) every word is used with atomic operations, or under the lock of its line.
+//
+// What it costs
+// -------------
+// A choice is a look at the slot, the block and one entry of its table, whatever the number of services and backends; least
+// connections look at each backend, 1,024 at the most. Memory: 64 bytes a service and 64 a backend; a block has 8 bytes a
+// backend and 2 an entry, and only Maglev's table is large (131 KB with the default of 65,537 entries). Nothing grows with
+// connections or clients: the affinity table has room for 262,144 pairs of client and service and gives up those that would
+// expire first, which is counted.
+
+/// Limits of the module; the tables are reserved as address space and resident only where they are used.
+public enum BalancerLimits {
+    /// Services at the most.
+    public static var services: Int { 1 << 17 }
+    /// Backends of one service at the most: tables name them with 16 bits.
+    public static var backendsPerService: Int { 65535 }
+    /// Bytes of choice tables of all services together.
+    public static var tableBytes: Int { 4 << 30 }
+}
