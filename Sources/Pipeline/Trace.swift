@@ -48,7 +48,7 @@ extension Translator {
                 translate($0, packetLength: packetLength, state: state, now: now, effects: effects)
             }
             // Set in, so that the lines of the packet itself remain the only ones that begin with their names.
-            text += "\n" + Self.indented(Self.heading(fork.id) + describe(flow, recorder, context, portName))
+            text += "\n" + Self.indented(Self.heading(fork) + describe(flow, recorder, context, portName))
             translated(translation.program.words)
             waiting += recorder.forks
         }
@@ -86,10 +86,14 @@ extension Translator {
         return flow
     }
 
-    private static func heading(_ id: UInt32) -> String {
+    private static func heading(_ fork: TraceRecorder.Fork) -> String {
         let line = String(repeating: "=", count: 79)
-        let name = "recirc(0x\(String(id, radix: 16)))"
-        return "\(line)\n\(name) - resume conntrack with default ct_state=new|trk\n\(line)\n\n"
+        let name = "recirc(0x\(String(fork.id, radix: 16)))"
+        let how =
+            fork.isUntracked
+            ? "resume untracked, with the addresses from before the translation"
+            : "resume conntrack with default ct_state=new|trk"
+        return "\(line)\n\(name) - \(how)\n\(line)\n\n"
     }
 
     private static func indented(_ text: String) -> String {
