@@ -101,7 +101,12 @@ extension ConnectionTracker {
     /// Translates an admitted packet as the connection of the guard says.
     public func translate(_ packet: Packet, _ guardWord: UInt64, isReply: Bool) {
         let connection = table.connection(Self.slot(guardWord))
-        packet.translate(to: isReply ? connection.original.pointee.reversed : connection.reply.pointee.reversed)
+        let tuple = UnsafePointer(isReply ? connection.original : connection.reply)
+        if tuple.pointee.isIPv6 {
+            packet.translate(to: tuple.pointee.reversed)
+        } else {
+            packet.translateWholeIPv4(toAnswer: tuple, isTCP: connection.kind.pointee == .tcp)
+        }
     }
 
     /// Makes an admitted packet what `track` would have left: for one that has to leave the remembered way behind this passage.

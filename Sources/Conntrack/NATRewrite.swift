@@ -57,6 +57,26 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         translateTransport(tuple, change)
     }
 
+    /// Of an IPv4 packet of TCP or UDP that was found whole: makes it one of the other end of `tuple`.
+    @inline(__always) func translateWholeIPv4(toAnswer tuple: UnsafePointer<ConnectionTuple>, isTCP: Bool) {
+        let header = pointee.data + Int(pointee.offsetL3)
+        let view = UnsafeRawPointer(header)
+        let old = view.be64(12)
+        let new = tuple.pointee.dstLow &<< 32 | tuple.pointee.srcLow & 0xffff_ffff
+        var change = ChecksumDelta()
+        if old != new {
+            change.add(old: old, new: new)
+            header.store16(change.applied(to: view.be16(10)), 10)
+            header.store64(new, 12)
+        }
+        let ports = UInt32(truncatingIfNeeded: tuple.pointee.rest &>> 32)
+        let l4 = Int(pointee.offsetL4)
+        let transport = TransportHeader(
+            start: pointee.data + l4, available: Int(pointee.length) &- Int(pointee.padL2) &- l4,
+            isPartial: pointee.offload.needsChecksum && Int(pointee.offload.checksumStart) == l4)
+        transport.translatePorts(ports &<< 16 | ports &>> 16, isTCP: isTCP, change)
+    }
+
     private func translateIPv6(to tuple: ConnectionTuple) {
         let l3 = Int(pointee.offsetL3)
         let end = Int(pointee.length) &- Int(pointee.padL2)
@@ -112,29 +132,31 @@ struct TransportHeader {
 
     @inline(__always) func translate(to tuple: ConnectionTuple, _ addresses: ChecksumDelta) {
         switch tuple.ipProtocol {
-        case 6, 17: translatePorts(tuple, addresses)
+        case 6, 17:
+            translatePorts(
+                UInt32(truncatingIfNeeded: tuple.rest &>> 32), isTCP: tuple.ipProtocol == 6, addresses)
         case 1 where !tuple.isIPv6: translateIdentifier(tuple, ChecksumDelta())
         case 58 where tuple.isIPv6: translateIdentifier(tuple, addresses)
         default: break
         }
     }
 
-    @inline(__always) private func translatePorts(_ tuple: ConnectionTuple, _ addresses: ChecksumDelta) {
+    /// - Parameter new: source port << 16 | destination port.
+    @inline(__always) func translatePorts(_ new: UInt32, isTCP: Bool, _ addresses: ChecksumDelta) {
         guard available >= 8 else { return }
         let view = UnsafeRawPointer(start)
         let old = view.be32(0)
-        let new = UInt32(truncatingIfNeeded: tuple.rest &>> 32)
         var change = addresses
         if old != new {
             if !isPartial { change.add(old: old, new: new) }
             start.store32(new, 0)
         }
-        let field = tuple.ipProtocol == 6 ? 16 : 6
+        let field = isTCP ? 16 : 6
         guard available >= field &+ 2, change.sum != 0 else { return }
         let checksum = view.be16(field)
         if isPartial {
             start.store16(change.applied(toSum: checksum), field)
-        } else if tuple.ipProtocol == 6 {
+        } else if isTCP {
             start.store16(change.applied(to: checksum), field)
         } else if checksum != 0 {
             start.store16(InternetChecksum.udp(change.applied(to: checksum)), field)

@@ -90,7 +90,11 @@ extension Worker {
         }
         sessions.count(session, path, bytes: length, now: now)
         if path.soleOutput != 0 {
-            path.edit.apply(to: packet)
+            let edit = path.edit
+            if let number = edit.translation {
+                tracker.translate(packet, guards[number], isReply: edit.translatesReply)
+            }
+            edit.apply(to: packet)
             send(packet, to: path.soleOutput)
         } else {
             services.pointee.guards = guards

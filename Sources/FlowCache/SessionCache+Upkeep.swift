@@ -132,7 +132,9 @@ extension SessionCache {
         } else {
             key[3] = table.record(session)[0]
         }
-        return withUnsafePointer(to: key) { SessionTable.hash(UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self)) }
+        return withUnsafePointer(to: key) {
+            SessionTable.hash(UnsafeRawPointer($0).assumingMemoryBound(to: UInt64.self))
+        }
     }
 
     /// Credits the megaflows of a path, or what they named if they have gone.
@@ -232,7 +234,8 @@ extension SessionCache {
     }
 
     private func nextLink(_ number: UInt32) -> UnsafeMutablePointer<UInt32> {
-        (UnsafeMutableRawPointer(table.path(number: number)) + SessionPath.nextOffset).assumingMemoryBound(to: UInt32.self)
+        (UnsafeMutableRawPointer(table.path(number: number)) + SessionPath.nextOffset).assumingMemoryBound(
+            to: UInt32.self)
     }
 
     /// Forgets all sessions and paths, everything credited (`dp/flush`).

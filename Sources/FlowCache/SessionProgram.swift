@@ -66,7 +66,8 @@ enum SessionProgram {
             while let step = ProgramStep(start, count: words.count, at: at) {
                 let o = start + step.operands
                 switch step.op {
-                case .setEthernet where edit.traits == 0 && o[1] == full && o[3] == full:
+                case .translate where edit.traits == 0: edit.translate(step.immediate, isReply: step.flags & 1 != 0)
+                case .setEthernet where edit.traits & SessionEdit.setsEthernet == 0 && o[1] == full && o[3] == full:
                     edit.setEthernet(dst: o[0], src: o[2])
                 case .setIPv4 where edit.traits & SessionEdit.setsTTL == 0 && o[1] == 0 && o[3] == 0xff:
                     // The difference is known if the TTL as received is: if it is compared.

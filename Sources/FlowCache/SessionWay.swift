@@ -27,7 +27,8 @@ public struct SessionWay {
     }
     /// The program; of a path that is no more, none.
     @inlinable public var program: UnsafePointer<UInt64> {
-        base.load(fromByteOffset: 96, as: UnsafePointer<UInt64>?.self) ?? UnsafePointer(base.assumingMemoryBound(to: UInt64.self))
+        base.load(fromByteOffset: 96, as: UnsafePointer<UInt64>?.self)
+            ?? UnsafePointer(base.assumingMemoryBound(to: UInt64.self))
     }
     @inlinable public var programCount: Int { Int(base.load(fromByteOffset: 104, as: UInt32.self)) }
     /// Port, if nothing is to be done but `edit` and output; else 0.
@@ -45,8 +46,8 @@ public struct SessionWay {
     }
 }
 
-/// What a router does to a frame: new Ethernet addresses, another TTL. Of one path it is always the same, the difference that
-/// it makes to the checksum of the IPv4 header included.
+/// What a router does to a frame: one translation at the most, new Ethernet addresses, another TTL, in this order. Of one path
+/// it is always the same, the difference that the TTL makes to the checksum of the IPv4 header included.
 public struct SessionEdit: Sendable {
     /// Bytes 0 to 7 and 8 to 11 of the frame, in the order of memory.
     @usableFromInline var ethernet: UInt64 = 0
@@ -58,8 +59,19 @@ public struct SessionEdit: Sendable {
 
     @usableFromInline static var setsEthernet: UInt8 { 1 }
     @usableFromInline static var setsTTL: UInt8 { 2 }
+    @usableFromInline static var translates: UInt8 { 4 }
+    @usableFromInline static var isReply: UInt8 { 8 }
+
+    /// Number of the guard whose connection says how to translate; nil if nothing is translated.
+    @inlinable public var translation: Int? { traits & Self.translates == 0 ? nil : Int(traits &>> 4) }
+    /// That translation is of the reply direction.
+    @inlinable public var translatesReply: Bool { traits & Self.isReply != 0 }
 
     @usableFromInline init() {}
+
+    mutating func translate(_ guardNumber: UInt32, isReply: Bool) {
+        traits |= Self.translates | (isReply ? Self.isReply : 0) | UInt8(truncatingIfNeeded: guardNumber) << 4
+    }
 
     mutating func setEthernet(dst: UInt64, src: UInt64) {
         traits |= Self.setsEthernet
