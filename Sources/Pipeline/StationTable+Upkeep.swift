@@ -19,14 +19,16 @@ extension StationTable {
             var index = start
             var removed = 0
             while index < end, removed < Self.removalsPerStep {
-                let entry = storage.entries[index]
-                if entry.key != 0 {
+                // Not the entry as a whole: workers write when it was used, without the lock.
+                let key = storage.entries[index].key
+                let place = storage.entries[index].place
+                if key != 0 {
                     let candidate = Candidate(
-                        port: PortIndex(UInt32(truncatingIfNeeded: entry.place &>> 32)),
-                        isStatic: entry.place & Self.staticBit != 0, used: weft_atomic_load(word(index, 2, storage)),
+                        port: PortIndex(UInt32(truncatingIfNeeded: place &>> 32)),
+                        isStatic: place & Self.staticBit != 0, used: weft_atomic_load(word(index, 2, storage)),
                         agingTime: storage.agingTime)
                     if condition(candidate) {
-                        gone.formUnion(dependency(entry.key))
+                        gone.formUnion(dependency(key))
                         beginChange { remove(index, &storage) }
                         removed += 1
                     }

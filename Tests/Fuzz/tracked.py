@@ -123,7 +123,7 @@ class Trio:
 
     def end(self):
         """What waits is given up, everything else ended: no buffer may be in use any more."""
-        self.take('warp 400000')
+        self.take('warp 31000')
         self.take('flush')
         self.compare()
         for mode, report in zip(MODES, self.each('drops', '--json')):
