@@ -122,6 +122,8 @@ extension ConnectionTracker {
             for i in 0..<ConnectionTable.entriesPerBucket {
                 let entry = weft_atomic_load(line + i)
                 if entry != 0 { weigh(UInt32(truncatingIfNeeded: entry), &victim, step, age) }
+                // Under a flood most are as worthless as can be, and each look costs cache misses.
+                if victim.value <= 1 { break }
             }
         }
         table.unlock(shard)

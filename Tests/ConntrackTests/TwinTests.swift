@@ -155,16 +155,18 @@ struct PlainTracker {
         let remembering = TrackerBench()
         // A session knows the actions of its path; here they are few, so that some come again. Marks are set now and then
         // only: while they change, nothing can be relied on.
-        let requests = (0..<3).map { _ in request(&random, zone: 0) } + [TrackRequest()]
+        var committing = TrackRequest()
+        committing.commits = true
+        let requests = (0..<3).map { _ in request(&random, zone: 0) } + [TrackRequest(), committing]
         var memories: [[UInt64]: TrackerBench.Memory] = [:]
         for _ in 0..<20_000 {
             let name = name(&random)
             let frame = frame(name)
-            let choice = random.oneIn(50) ? random.below(3) : 3
+            let choice = random.oneIn(50) ? random.below(3) : 3 + random.below(2)
             var request = requests[choice]
             request.zone = name.zone
-            if random.oneIn(10) {
-                looking.now += UInt64(random.below(20_000))
+            if random.oneIn(20) {
+                looking.now += UInt64(random.below(random.pick([100, 1000, 10_000])))
                 remembering.now = looking.now
             }
             let expected = looking.outcome(frame, request)
