@@ -9,13 +9,13 @@ import Memory
 /// connection only.
 ///
 ///     address high 8 | address low 8 | service << 32 | backend 8 | expiry 8
-struct AffinityTable {
+package struct AffinityTable {
     let entries: UnsafeMutablePointer<UInt64>
     let locks: UnsafeMutablePointer<UInt64>
     /// 0: entries that had not expired when they had to go.
     let counters: UnsafeMutablePointer<UInt64>
 
-    static var capacity: Int { 1 << 18 }
+    package static var capacity: Int { 1 << 18 }
     static var ways: Int { 4 }
     static var lockCount: Int { 1024 }
     static var entryBytes: Int { 32 }

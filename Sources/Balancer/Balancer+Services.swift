@@ -222,7 +222,16 @@ extension Balancer {
         public var refused: UInt64 = 0
         /// Of those given one, how many came back to the one that their client had.
         public var returned: UInt64 = 0
+
+        package init(chosen: UInt64, refused: UInt64, returned: UInt64) {
+            self.chosen = chosen
+            self.refused = refused
+            self.returned = returned
+        }
     }
+
+    /// Answers a query, as the tracker gets it answered.
+    package func choose(_ query: inout BackendQuery) { table.choose(&query) }
 
     public func counts(ofService number: UInt32) -> ServiceCounts {
         ServiceCounts(

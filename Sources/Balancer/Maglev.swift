@@ -24,15 +24,21 @@ public enum Maglev {
         return true
     }
 
-    struct Member {
-        var address: UInt128
-        var port: UInt16
+    package struct Member {
+        package var address: UInt128
+        package var port: UInt16
         /// Above 0.
-        var weight: UInt32
+        package var weight: UInt32
+
+        package init(address: UInt128, port: UInt16, weight: UInt32) {
+            self.address = address
+            self.port = port
+            self.weight = weight
+        }
     }
 
     /// For each entry, the place of its backend in `members`.
-    static func table(_ members: [Member], size: Int) -> [UInt16] {
+    package static func table(_ members: [Member], size: Int) -> [UInt16] {
         guard !members.isEmpty, size > 1 else { return [] }
         var table = [UInt16](repeating: .max, count: size)
         // In an order of its own: lists that differ in nothing else must give one table.

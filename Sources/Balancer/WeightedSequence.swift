@@ -7,11 +7,11 @@
 ///
 /// A turn is the sum of the weights over their greatest common divisor. Where that is more than `limit`, weights are scaled
 /// down to fit, each to 1 at least.
-enum WeightedSequence {
+package enum WeightedSequence {
     static var limit: Int { 65536 }
 
     /// - Parameter weights: all above 0.
-    static func places(_ weights: [UInt32], limit: Int = limit) -> [UInt16] {
+    package static func places(_ weights: [UInt32], limit: Int = limit) -> [UInt16] {
         let weights = reduced(weights, limit: limit)
         let total = weights.reduce(0) { $0 + Int($1) }
         guard weights.contains(where: { $0 != 1 }) else {
@@ -21,7 +21,7 @@ enum WeightedSequence {
         return (0..<total).map { _ in heap.next() }
     }
 
-    static func reduced(_ weights: [UInt32], limit: Int) -> [UInt32] {
+    package static func reduced(_ weights: [UInt32], limit: Int) -> [UInt32] {
         var divisor: UInt32 = 0
         for weight in weights {
             var (a, b) = (divisor, weight)

@@ -1,7 +1,7 @@
 import Conntrack
 import Testing
 
-@testable import Balancer
+import Balancer
 
 @Suite("Algorithms")
 struct AlgorithmTests {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Balancer
+import Balancer
 
 /// The properties that sections 3.4 and 5.3 of the paper promise.
 @Suite("Maglev")
