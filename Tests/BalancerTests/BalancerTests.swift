@@ -1,7 +1,6 @@
+import Balancer
 import Conntrack
 import Testing
-
-import Balancer
 
 @Suite("Services and affinity")
 struct BalancerTests {

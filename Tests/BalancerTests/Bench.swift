@@ -1,7 +1,6 @@
+import Balancer
 import Conntrack
 import Testing
-
-import Balancer
 
 /// A balancer without a tracker: the test counts connections.
 final class Bench {

@@ -1,6 +1,5 @@
-import Testing
-
 import Balancer
+import Testing
 
 /// The properties that sections 3.4 and 5.3 of the paper promise.
 @Suite("Maglev")
