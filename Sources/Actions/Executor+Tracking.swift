@@ -102,7 +102,7 @@ extension Run {
             default:
                 guard rewrite(step.op, words[at], words + step.operands, packet) else {
                     note(.malformedRewrite)
-                    Self.add(1, to: drops + Int(DropReason.malformedRewrite.rawValue))
+                    countDrop()
                     pool.free(packet)
                     return false
                 }
@@ -141,10 +141,10 @@ extension Executor {
         _ words: UnsafePointer<UInt64>, count: Int, on packet: Packet, pool: inout PacketPool,
         outputs: borrowing OutputBatches, drops: UnsafeMutablePointer<UInt64>,
         services: UnsafeMutablePointer<ExecutionServices>?
-    ) -> (isThere: Bool, copies: UInt32) {
+    ) -> (isThere: Bool, sent: UInt32, lost: UInt32) {
         var run = Run(words: words, services: services, drops: drops)
         let isThere = run.edit(count, packet, &pool, outputs)
-        return (isThere, run.sent &+ run.lost)
+        return (isThere, run.sent, run.lost)
     }
 
     /// Runs the rest of a program on each fragment of a datagram that is whole. Those that had waited count as frames of their own.

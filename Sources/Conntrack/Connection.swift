@@ -161,7 +161,7 @@ extension Connection {
     private static var lastRevision: UInt64 { 0xfff }
     private static var generationShift: UInt64 { 37 }
     static var generationMask: UInt64 { 0x7ff_ffff }
-    /// Bits of a `ConnectionGuard` that are the slot.
+    /// Bits of a guard that are the slot.
     static var slotMask: UInt64 { 1 &<< revisionShift &- 1 }
 
     @inline(__always) private var control: UnsafeMutablePointer<UInt64> { pointer(Offset.control) }

@@ -33,7 +33,9 @@ extension ConnectionTracker {
     /// Whether the next packet like this one would find the same, and leave the connection as it is but for what
     /// `admit` does: so that the way from here can be remembered under a guard.
     @inline(__always) private func canRepeat(_ step: TrackStep, _ connection: Connection) -> Bool {
+        // Of one that was announced, rules see its parent's tuple while that lives, which no guard watches.
         guard !step.read.isRelated, !step.request.pointee.forces, !connection.traits.pointee.isFollowed,
+            !connection.traits.pointee.contains(.related),
             !step.request.pointee.steers, !step.request.pointee.isOneSided
         else { return false }
         return switch connection.kind.pointee {
@@ -133,7 +135,8 @@ extension ConnectionTracker {
         packet.pointee.tracking[2] = connection.label[1]
         packet.pointee.connection = rawHandle & ~ConnectionHandle.settled | settled
         step.passage |= TrackPassage.again
-        packet.pointee.guardWord = handle.isRelated ? 0 : connection.guardWord(handle.index)
+        let isBound = handle.isRelated || connection.traits.pointee.contains(.related)
+        packet.pointee.guardWord = isBound ? 0 : connection.guardWord(handle.index)
         packet.pointee.passage = step.passage
         return true
     }

@@ -37,8 +37,8 @@ public enum TrackCounter: Int, CaseIterable, Sendable {
     case refusedByLimit, refusedByZoneLimit, refusedByMemory, natExhausted
     case malformed, badNetworkChecksum, badTransportChecksum
     case badTCPFlags, outsideWindow, notFirstPacket
-    /// Packets that a session took to their connection without a lookup, and those that had to be looked up after all.
-    case resumed, notResumed
+    /// Packets that a session took to their connection without a lookup.
+    case resumed
 
     public static var count: Int { 32 }
 }

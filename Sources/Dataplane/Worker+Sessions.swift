@@ -118,7 +118,6 @@ extension Worker {
     /// from there, with the next passage.
     @inline(never)
     private func leave(_ session: UInt32, _ path: SessionWay, _ packet: Packet, _ admitted: Int, _ now: UInt64) {
-        sessions.statistics.left &+= 1
         let state = reader.enter()
         let exit = state._withUnsafeGuaranteedRef { state in
             sessions.leave(session, at: admitted, packet, &cache, &returning, now: now) { credit, used in
@@ -129,10 +128,13 @@ extension Worker {
         guard let exit else { return discard(packet, .translationFailed) }
         let guards = UnsafePointer(sessions.table.guards(session, path.trackCount))
         services.pointee.guards = guards
+        let inPort = packet.pointee.inPort
+        if pool.pointee.available(like: packet) < exit.edits { flush() }
         let edited = Executor.edit(
             path.program, count: exit.edits, on: packet, pool: &pool.pointee, outputs: outputs,
-            drops: counters.drops.row(packet.pointee.inPort), services: services)
-        counters.add(.copies, UInt64(edited.copies))
+            drops: counters.drops.row(inPort), services: services)
+        counters.add(.copies, UInt64(edited.sent &+ edited.lost))
+        if edited.lost > 0 { counters.drops.add(.noBuffer, Int(edited.lost), port: inPort) }
         guard edited.isThere else { return }
         if exit.isCleared {
             ConnectionTracker.clear(packet)
@@ -142,6 +144,8 @@ extension Worker {
         packet.pointee.recirculations = UInt8(truncatingIfNeeded: exit.stage)
         packet.pointee.trace = 0
         run(exit.rest, exit.restCount, exit.dropReason, packet)
+        // Those behind it may be of the same flow.
+        recirculate(now)
     }
 }
 

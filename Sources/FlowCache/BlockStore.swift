@@ -2,10 +2,10 @@ import Actions
 import CLinux
 import Pipeline
 
-/// All action blocks of one cache: interned by content, reference counted by the megaflows that hold them.
+/// All action blocks of one cache: interned by content, reference counted by the megaflows and paths of sessions that hold them.
 ///
 /// Blocks come from free lists by size (16, 32, 64 ... words), carved out of chunks that are kept until the store goes. A
-/// block whose last megaflow is deleted is freed only at the end of the burst, since packets of the burst may still
+/// block that nobody holds any more is freed only at the end of the burst, since packets of the burst may still
 /// have to run it.
 struct BlockStore: ~Copyable {
     private static let smallestWords = 16

@@ -10,7 +10,7 @@ extension SessionCache {
     @inlinable @inline(__always)
     public mutating func isWorthwhile() -> Bool {
         guard count > 0 else { return false }
-        if share > 0 { return true }
+        if burstsToTry > 0 { return true }
         untilProbe &-= 1
         guard untilProbe < 0 else { return false }
         untilProbe = 15
@@ -47,16 +47,16 @@ extension SessionCache {
                 }
             }
             let way = table.way(session)
-            let guards = table.guards(session, way.trackCount)
-            let count = way.trackCount
+            let passages = way.trackCount
+            let guards = table.guards(session, passages)
             let withTuples = way.needsTuples
             var k = 0
-            while k < count {
+            while k < passages {
                 prefetcher.prefetch(guards[k], withTuples: withTuples)
                 k &+= 1
             }
         }
-        share = count == missing ? max(share &- 1, 0) : 16
+        burstsToTry = count == missing ? max(burstsToTry &- 1, 0) : 16
         return missing
     }
 

@@ -3,8 +3,8 @@ import Conntrack
 import Memory
 import Pipeline
 
-// What happens beside the packets: looking paths over, crediting, expiry. Each call does a bounded piece, on the worker's own
-// thread, between bursts.
+// What happens beside the packets: looking paths over, crediting, expiry. Each call but `flush` does a bounded piece, on the
+// worker's own thread, between bursts.
 
 extension SessionCache {
     /// Before a burst: paths have to be looked at again when the configuration has changed, or a megaflow of one has gone.
@@ -121,7 +121,7 @@ extension SessionCache {
         changes &+= 1
     }
 
-    /// The hash of a session's key, from what is left of the key.
+    /// The hash of a session's key, from what is left of the key. Ingress port and EtherType are in every mask.
     private func hashOf(_ session: UInt32) -> UInt64 {
         let path = table.path(session)
         var key = InlineArray<10, UInt64>(repeating: 0)
@@ -200,7 +200,6 @@ extension SessionCache {
             guard table.record(session)[2] >> 32 != 0 else { continue }
             let idle = UInt32(truncatingIfNeeded: now) &- UInt32(truncatingIfNeeded: table.record(session)[2])
             if UInt64(idle) >= maximumIdle || table.path(session).pointee.validity == 0 {
-                statistics.expired &+= 1
                 remove(session)
             } else {
                 creditConnections(session)
@@ -238,7 +237,7 @@ extension SessionCache {
             to: UInt32.self)
     }
 
-    /// Forgets all sessions and paths, everything credited (`dp/flush`).
+    /// Forgets all sessions and paths, everything credited (`dp/flush`). Packets wait meanwhile.
     public mutating func flush(
         first: inout FlowCache, returning: inout FlowCache, _ stations: (Credit, UInt64) -> Void
     ) {

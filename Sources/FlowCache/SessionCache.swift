@@ -54,15 +54,12 @@ import Pipeline
 /// What the sessions of one worker did.
 public struct SessionStatistics: Sendable {
     public var hits: UInt64 = 0
-    /// Found, but a guard did not hold.
+    /// Found, but a guard did not hold, or TCP refused the packet.
     public var refused: UInt64 = 0
-    /// Left on the way.
-    public var left: UInt64 = 0
     public var made: UInt64 = 0
     /// Traces of which no session could be made.
     public var unfit: UInt64 = 0
     public var evicted: UInt64 = 0
-    public var expired: UInt64 = 0
 
     public init() {}
 }
@@ -110,8 +107,8 @@ public struct SessionCache: ~Copyable {
     @usableFromInline var validity: UInt64 = 1
     var knownGeneration: UInt64 = 0
     var knownDeletions: UInt64 = 0
-    /// Packets of the last burst that had a session, in sixteenths.
-    @usableFromInline var share = 16
+    /// Bursts in which sessions are looked for although none was found in the ones before.
+    @usableFromInline var burstsToTry = 16
     @usableFromInline var untilProbe = 0
 
     /// Megaflows of the caches that answer packets as received, and those that come back.
@@ -148,12 +145,7 @@ public struct SessionCache: ~Copyable {
             records: recordMemory.start, further: furtherMemory.start, paths: pathMemory.start)
         pathBuckets = .allocate(capacity: Self.pathLimit)
         pathBuckets.initialize(repeating: 0, count: Self.pathLimit)
-        assert(MemoryLayout<SessionPath>.size <= SessionTable.pathStride)
-        assert(MemoryLayout<SessionPath>.offset(of: \.validity) == 64)
-        assert(MemoryLayout<SessionPath>.offset(of: \.program) == 96)
-        assert(MemoryLayout<SessionPath>.offset(of: \.trackCount) == 112)
-        assert(MemoryLayout<SessionPath>.offset(of: \.edit) == 120)
-        assert(MemoryLayout<SessionPath>.offset(of: \.tracks) == 144)
+        SessionPath.checkLayout()
         found = .allocate(capacity: FlowCacheLimits.maximumBurst)
         found.initialize(repeating: 0, count: FlowCacheLimits.maximumBurst)
         tags = .allocate(capacity: FlowCacheLimits.maximumBurst)

@@ -49,6 +49,18 @@ struct SessionPath {
     var creditedPackets: UInt64 = 0
     var creditedBytes: UInt64 = 0
 
+    /// `SessionWay` reads these where they lie.
+    static func checkLayout() {
+        let fields: [(PartialKeyPath<SessionPath>, Int)] = [
+            (\.mask0, 0), (\.value0, 8), (\.mask1, 16), (\.value1, 24), (\.mask2, 32), (\.value2, 40), (\.mask5, 48),
+            (\.value5, 56), (\.validity, 64), (\.packets, 72), (\.bytes, 80), (\.used, 88), (\.program, 96),
+            (\.programCount, 104), (\.soleOutput, 108), (\.trackCount, 112), (\.isTCP, 114), (\.isIPv6, 115),
+            (\.needsTuples, 116), (\.dropReason, 117), (\.edit, 120), (\.tracks, 144),
+        ]
+        for (field, offset) in fields { precondition(MemoryLayout<SessionPath>.offset(of: field) == offset) }
+        precondition(MemoryLayout<SessionPath>.size <= SessionTable.pathStride)
+    }
+
     static var nextOffset: Int { MemoryLayout<SessionPath>.offset(of: \.next) ?? 0 }
 
     /// A megaflow, and the block that it named: kept so that packets can be credited also when the megaflow has gone.

@@ -13,6 +13,8 @@ enum SessionProgram {
         var builder = ProgramBuilder()
         var track = 0
         var isCleared = false
+        var sendsEarly = false
+        var endsInOutput = false
         for stage in 0..<Int(path.stageCount) {
             guard let block = path.stages[stage].block else { return false }
             let own = ActionBlock(block)
@@ -39,15 +41,24 @@ enum SessionProgram {
                 case .recirculate:
                     guard !isLast, end == own.programCount else { return false }
                 default:
-                    guard mayStand(step, own.program, end, isBehindTracks: track == Int(path.trackCount)) else {
+                    guard mayStand(step, own.program, end, isLastStage: isLast && track == Int(path.trackCount)) else {
                         return false
                     }
+                    if !isLast, step.op == .output || step.op == .clone { sendsEarly = true }
+                    if isLast { endsInOutput = step.op == .output && end == own.programCount }
                     words.append(contentsOf: UnsafeBufferPointer(start: own.program + at, count: end - at))
                 }
                 at = end
             }
         }
-        guard track == Int(path.trackCount), words.count < 0x7fff else { return false }
+        // A frame that an earlier stage sent counts as sent; whether the last one drops it would be forgotten.
+        guard track == Int(path.trackCount), words.count < 0x7fff, !sendsEarly || endsInOutput else { return false }
+        // What the last stage drops has been through the others.
+        if path.dropReason != ActionBlock.noReason, !words.isEmpty {
+            builder.removeAll()
+            builder.append(.drop, immediate: UInt32(path.dropReason))
+            words.append(contentsOf: builder.words)
+        }
         recognise(words, &path)
         path.programCount = UInt32(words.count)
         let program = UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, words.count))
@@ -83,25 +94,30 @@ enum SessionProgram {
         }
     }
 
+    /// - Parameter isLastStage: nothing comes behind it but the end of the way. Elsewhere nothing may drop the frame or name a
+    ///   reason, since the stages behind count for themselves.
     private static func mayStand(
-        _ step: ProgramStep, _ words: UnsafePointer<UInt64>, _ end: Int, isBehindTracks: Bool
+        _ step: ProgramStep, _ words: UnsafePointer<UInt64>, _ end: Int, isLastStage: Bool
     ) -> Bool {
         switch step.op {
-        case .setEthernet, .setIPv4, .setIPv6, .setPorts, .setQueue, .setMark, .pushVLAN, .popVLAN, .output:
-            return true
-        case .clone:
-            // What it does is done on a copy, but that must not be tracked.
-            var at = step.next
-            while at < end, let inner = ProgramStep(words, count: end, at: at) {
-                if inner.op == .track || inner.op == .recirculate || inner.op == .trackClear { return false }
-                at = inner.next
-            }
-            return true
-        case .checkLength, .recirculate, .track, .trackClear, .translate: return false
-        // A limit for the next output of the same program.
-        case .truncate: return isBehindTracks
-        default: return isBehindTracks
+        case .setEthernet, .setIPv4, .setIPv6, .setPorts, .setQueue, .setMark, .pushVLAN, .popVLAN, .output: true
+        case .clone: !isTracked(step, words, end)
+        // What they do depends on no more than the frame, but they may drop it, or hold for the next output.
+        case .truncate, .drop, .controller, .meter, .reject, .answer, .hash, .pushMPLS, .popMPLS, .setMPLS, .setICMP,
+            .setARP, .setND, .setNDExtensions:
+            isLastStage
+        case .checkLength, .recirculate, .track, .trackClear, .translate: false
         }
+    }
+
+    /// What a `clone` does is done on a copy; that must not be tracked.
+    private static func isTracked(_ step: ProgramStep, _ words: UnsafePointer<UInt64>, _ end: Int) -> Bool {
+        var at = step.next
+        while at < end, let inner = ProgramStep(words, count: end, at: at) {
+            if inner.op == .track || inner.op == .recirculate || inner.op == .trackClear { return true }
+            at = inner.next
+        }
+        return false
     }
 }
 
