@@ -190,6 +190,11 @@ extension Worker {
 
     @inline(never)
     func makeSession(_ number: UInt16, _ now: UInt64) {
+        // Most often the first packet of a connection: it has found what the next one will not.
+        if services.pointee.traces.trace(number).pointee.isVoid {
+            sessions.statistics.unfit &+= 1
+            return
+        }
         sessions.begin(cache, returning, now: now)
         sessions.make(
             of: services.pointee.traces.trace(number), first: &cache, returning: &returning, now: now)
@@ -219,6 +224,7 @@ extension Worker {
     @inline(never)
     private func goOn(_ number: UInt16, _ i: Int, _ packet: Packet) {
         let trace = services.pointee.traces.trace(number)
+        guard !trace.pointee.isVoid else { return }
         guard trace.pointee.stageCount < PacketTrace.maximumStages, let stage = returning.stage(of: i) else {
             trace.pointee.isVoid = true
             return
