@@ -148,7 +148,14 @@ extension FlowCache {
                 return true
             }
         }
-        let found = findMegaflow(key)
+        guard classifyByMegaflow(i, now: now) else { return false }
+        remember(key, h, burst.suspects[i])
+        return true
+    }
+
+    /// Megaflow table alone; `burst.suspects` has what it found. False if that is nothing, or may not hold any more.
+    private mutating func classifyByMegaflow(_ i: Int, now: UInt64) -> Bool {
+        let found = findMegaflow(burst.key(i))
         burst.suspects[i] = found
         guard found != UInt32.max else { return false }
         let flow = records + Int(found)
@@ -156,7 +163,6 @@ extension FlowCache {
         statistics.megaflowHits &+= 1
         Self.account(flow, burst.packets[i], now)
         burst.blocks[i] = flow.pointee.block
-        remember(key, h, found)
         return true
     }
 
@@ -169,15 +175,7 @@ extension FlowCache {
             burst.hashes[i] = hash(burst.key(i), isExtended: burst.extended[i])
             return classifyFurther(i, now: now)
         }
-        let found = findMegaflow(burst.key(i))
-        burst.suspects[i] = found
-        guard found != UInt32.max else { return false }
-        let flow = records + Int(found)
-        guard flow.pointee.generation == generation || refresh(flow) else { return false }
-        statistics.megaflowHits &+= 1
-        Self.account(flow, burst.packets[i], now)
-        burst.blocks[i] = flow.pointee.block
-        return true
+        return classifyByMegaflow(i, now: now)
     }
 
     /// Few tuples: straight to them, the caches in front would only cost memory traffic.
