@@ -62,14 +62,14 @@ extension ProgramStep {
         next = index + 1 + Int(UInt16(truncatingIfNeeded: words[index] >> 32))
     }
 
-    /// Whether a program has a `track` op, in whatever body.
-    public static func tracks(_ words: UnsafePointer<UInt64>, count: Int) -> Bool {
+    /// The first `track` op of a program, in whatever body.
+    public static func firstTrack(_ words: UnsafePointer<UInt64>, count: Int) -> ProgramStep? {
         var index = 0
         while let step = ProgramStep(words, count: count, at: index) {
-            if step.op == .track { return true }
+            if step.op == .track { return step }
             index = step.next
         }
-        return false
+        return nil
     }
 
     /// Calls `body` with each state that a program sends frames back to, bodies of other ops included.

@@ -115,6 +115,15 @@ extension ConnectionTable {
         compact(shard, bucket(shard, old))
         weft_atomic_store_release(addressWord(shard), newAddress)
         endMove(shard)
+        prefetchNextSplit(shard, newAddress)
+    }
+
+    /// Asks for the two buckets of the split after this one: it comes four entries later, when they will long be there.
+    private func prefetchNextSplit(_ shard: Int, _ address: UInt64) {
+        let count = address & 0xffff_ffff
+        guard count < UInt64(bucketLimit) else { return }
+        weft_prefetch_write(bucket(shard, count & (address &>> 33)))
+        weft_prefetch_write(bucket(shard, count))
     }
 
     /// The chain it came from has room for everything that left it.

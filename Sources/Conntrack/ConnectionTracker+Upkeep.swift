@@ -29,8 +29,8 @@ extension ConnectionTracker {
         if isResting, passed >= weft_atomic_load(table.shared(.epoch)) {
             weft_atomic_store_ordered(table.shared(.epoch), weft_atomic_load(table.shared(.epoch)) &+ 1)
         }
-        touchAhead()
-        return visited < ConnectionTable.shardCount
+        let touches = touchAhead()
+        return touches || visited < ConnectionTable.shardCount
     }
 
     /// The oldest epoch that a worker may still be in.
@@ -40,16 +40,11 @@ extension ConnectionTracker {
         return oldest
     }
 
-    /// Makes the kernel give memory for records before a worker would have to wait for it.
-    private func touchAhead() {
-        let used = weft_atomic_load(table.shared(.nextSlot))
-        let wanted = min(used &+ max(8192, used / 8), UInt64(table.lastSlot))
-        var pages = 512
-        while touchedSlot < wanted, pages > 0 {
-            let word = (table.records + Int(touchedSlot) * Connection.size + 40).assumingMemoryBound(to: UInt64.self)
-            weft_atomic_add(word, 0)
-            touchedSlot += 4096 / UInt64(Connection.size)
-            pages -= 1
-        }
+    /// Records are given out from the first on, and the index grows at its end.
+    private func touchAhead() -> Bool {
+        let slots = Int(min(weft_atomic_load(table.shared(.nextSlot)), UInt64(table.lastSlot)))
+        let buckets = Int(weft_atomic_load(table.addressWord(0)) & 0xffff_ffff)
+        let touchesRecords = touchedRecords.advance(used: slots * Connection.size)
+        return touchedBuckets.advance(used: buckets * ConnectionTable.shardCount * 64) || touchesRecords
     }
 }

@@ -15,9 +15,10 @@ public final class ConnectionTracker: @unchecked Sendable {
     /// Events that no worker caused.
     let sharedCounters: UnsafeMutablePointer<UInt64>
     let memoryCapacity: Int
-    /// Where upkeep goes on, and up to where it has touched the slab.
+    /// Where upkeep goes on, and which memory it has touched.
     var upkeepShard = 0
-    var touchedSlot: UInt64 = 0
+    var touchedRecords: TouchedMemory
+    var touchedBuckets: TouchedMemory
     /// Who chooses backends. Set before the first packet comes.
     public var chooser: BackendChooser?
     private let memory: TrackerMemory
@@ -40,6 +41,8 @@ public final class ConnectionTracker: @unchecked Sendable {
             workerWords[i * 64] = 1
         }
         table = memory.makeTable(configuration)
+        touchedRecords = memory.records.touched
+        touchedBuckets = memory.buckets.touched
         memory.prepare(table, configuration)
     }
 
@@ -65,10 +68,14 @@ public final class ConnectionTracker: @unchecked Sendable {
     }
 }
 
+extension LineMemory {
+    var touched: TouchedMemory { TouchedMemory(start, byteCount: byteCount) }
+}
+
 /// The memory behind a table. Reserved as address space for the capacity; touched, and so taken, where used.
 struct TrackerMemory: ~Copyable {
-    private let records: LineMemory
-    private let buckets: LineMemory
+    let records: LineMemory
+    let buckets: LineMemory
     private let overflow: LineMemory
     private let shards: LineMemory
     private let shardWords: LineMemory

@@ -155,6 +155,17 @@ struct NATSearch {
         return false
     }
 
+    /// The tuple that `run` will try first, where that is not left to chance.
+    var likelyReply: ConnectionTuple? {
+        var search = self
+        search.placeAddress()
+        guard request.firstPort != 0, original.hasPorts else { return search.reply }
+        guard request.selection != .random else { return nil }
+        let port = PortRange.given(request, start: search.portStart()).start
+        search.put(port, request.kind == .source ? .sender : .destination)
+        return search.reply
+    }
+
     private mutating func placeAddress() {
         guard request.hasAddresses, request.firstAddress != 0 else { return }
         let address = request.firstAddress + UInt128(addressIndex)
@@ -232,7 +243,7 @@ struct NATSearch {
             }
             guard probes < size, probes >= 16, round > Self.shortRound else { return false }
             probes /= 2
-            port = range.first &+ UInt16(truncatingIfNeeded: (random() &>> 32) &* UInt64(size) &>> 32)
+            port = range.first &+ UInt16(truncatingIfNeeded: ((random() &>> 32) &* UInt64(size)) &>> 32)
         }
     }
 
@@ -244,7 +255,8 @@ struct NATSearch {
     }
 
     private mutating func isFree<P: TupleProbe>(_ probe: inout P) -> Bool {
-        if probe.isTaken(reply) {
+        // A backend that speaks to itself through a service may be given back its own tuple: nobody could tell which end sent.
+        if reply == original || probe.isTaken(reply) {
             collisions &+= 1
             return false
         }

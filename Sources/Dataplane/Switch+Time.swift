@@ -4,8 +4,11 @@ import FlowCache
 import Pipeline
 
 extension Switch {
+    /// Seconds between two looks at what is due.
+    public static let tickPeriod = 0.1
+
     /// What is due now: learned rules are made, statistics are folded, timeouts are looked at, devices are watched. The control
-    /// thread calls it ten times a second (real time). Virtual time passes in `warp` alone, so then only what packets asked
+    /// thread calls it each `tickPeriod` (real time). Virtual time passes in `warp` alone, so then only what packets asked
     /// for and what happens to devices is due.
     public func tick() {
         drainRequests()

@@ -114,18 +114,24 @@ extension Worker {
     /// Runs each packet's program, in order of arrival.
     @inline(__always)
     func execute(_ count: Int) {
-        for i in 0..<count { execute(packet: i) }
+        var lookedAhead = 0
+        for i in 0..<count { execute(packet: i, of: count, &lookedAhead) }
     }
 
     /// Runs the program of packet `i`.
+    ///
+    /// - Parameter lookedAhead: up to which packet of the burst's `count` it is known what connection tracking will look up.
     @inline(__always)
-    func execute(packet i: Int) {
+    func execute(packet i: Int, of count: Int, _ lookedAhead: inout Int) {
         let packet = cache.burst.packets[i]
         guard let block = cache.burst.block(i) else { return discard(packet, .translationFailed) }
         if block.soleOutput != 0 {
             send(packet, to: block.soleOutput)
         } else {
-            if block.tracks { beginTrace(i, packet) }
+            if block.tracks {
+                if i >= lookedAhead { lookedAhead = lookAhead(from: i, count, cache.burst) }
+                beginTrace(i, packet)
+            }
             run(block, packet)
             if block.tracks { endTrace(block, now: services.pointee.now) }
         }

@@ -52,11 +52,12 @@ extension Worker {
             if unresolved > 0 { resolve(unresolved, now: now) }
         }
         var outstanding = FlowSet()
+        var lookedAhead = 0
         let changes = sessions.changes
         for i in 0..<count {
             let session = sessions.found[i]
             if session == 0 {
-                execute(packet: i)
+                execute(packet: i, of: count, &lookedAhead)
                 if !services.pointee.recirculations.isEmpty { outstanding.insert(sessions.flowHash(i)) }
                 continue
             }
@@ -111,7 +112,8 @@ extension Worker {
             cache.burst.unresolved[0] = UInt16(truncatingIfNeeded: i)
             resolve(1, now: now)
         }
-        execute(packet: i)
+        var lookedAhead = i + 1
+        execute(packet: i, of: i + 1, &lookedAhead)
     }
 
     /// Only the first `admitted` passages took the packet. It becomes what the ordinary way would have made of it, and goes on
@@ -203,6 +205,7 @@ extension Worker {
     /// Programs of packets that came back.
     func executeReturning(_ count: Int, _ now: UInt64) {
         let burst = returning.burst
+        var lookedAhead = 0
         for i in 0..<count {
             let packet = burst.packets[i]
             guard let block = burst.block(i) else {
@@ -214,6 +217,7 @@ extension Worker {
             if block.soleOutput != 0 {
                 send(packet, to: block.soleOutput)
             } else {
+                if block.tracks, i >= lookedAhead { lookedAhead = lookAhead(from: i, count, burst) }
                 run(block, packet)
             }
             if number != 0, !block.recirculates { makeSession(number, now) }

@@ -131,7 +131,7 @@ struct BlockStore: ~Copyable {
             block.recirculates = true
             frozen.retain($0)
         }
-        block.tracks = ProgramStep.tracks(block.program, count: block.programCount)
+        block.tracks = ProgramStep.firstTrack(block.program, count: block.programCount) != nil
         return block
     }
 

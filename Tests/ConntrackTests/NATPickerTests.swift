@@ -192,6 +192,43 @@ struct TakenTuples: TupleProbe {
         #expect(ports.allSatisfy { (1000...60000).contains($0) })
     }
 
+    /// Behind the ports next to their own, senders find others all over their class.
+    @Test(arguments: [10_000, 53] as [UInt16]) func manySendersOfOnePortShareAnAddress(port: UInt16) {
+        struct TakenPorts: TupleProbe {
+            var ports = Set<UInt16>()
+            mutating func isTaken(_ tuple: ConnectionTuple) -> Bool { ports.contains(tuple.destinationPort) }
+        }
+        var picker = picker()
+        var probe = TakenPorts()
+        let wanted = port < 512 ? 400 : 2_000
+        for sender in 0..<wanted {
+            var original = udp
+            original.src += UInt128(sender)
+            original.sourcePort = port
+            guard let reply = picker.reply(to: original, request(.source, 0x0a00_00c8...0x0a00_00c8), probe: &probe)
+            else {
+                continue
+            }
+            probe.ports.insert(reply.destinationPort)
+        }
+        #expect(probe.ports.count > wanted * 98 / 100)
+        #expect(counters.exhausted.load(ordering: .relaxed) == UInt64(wanted - probe.ports.count))
+    }
+
+    @Test func aReplyIsNeverItsOwnOriginal() throws {
+        var own = udp
+        own.src = udp.dst
+        own.sourcePort = 53
+        var base = own.reversed
+        base.src = own.src
+        var picker = picker()
+        var probe = TakenTuples()
+        let reply = try #require(
+            picker.reply(to: own, base: base, request(.source, own.dst...own.dst), probe: &probe))
+        #expect(reply != own)
+        #expect(reply.dst == own.dst)
+    }
+
     @Test func anotherAddressIsTriedWhenOneIsFull() throws {
         var picker = picker()
         var free = udp.reversed

@@ -37,8 +37,6 @@ public final class Daemon: @unchecked Sendable {
     private let logger = Logger(label: "weftd")
     private let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
     private static let signals: [CInt] = [SIGTERM, SIGINT, SIGHUP]
-    /// Seconds between two looks at what is due.
-    private static let period = 0.1
 
     public init(_ options: Options) {
         Self.blockSignals()
@@ -123,13 +121,13 @@ public final class Daemon: @unchecked Sendable {
         commands.value.configured.onHealthChange { [weak thread] in
             thread?.submit { commands.value.configured.applyHealth() }
         }
-        let watchdogEvery = notifier.watchdogInterval.map { max(1, Int($0 / Self.period)) }
+        let watchdogEvery = notifier.watchdogInterval.map { max(1, Int($0 / Switch.tickPeriod)) }
         var rounds = 0
         nonisolated(unsafe) let round: () -> Int = {
             rounds += 1
             return rounds
         }
-        thread.every(seconds: Self.period) { [notifier] in
+        thread.every(seconds: Switch.tickPeriod) { [notifier] in
             commands.value.device.tick()
             commands.value.endFinishedCaptures()
             if let watchdogEvery, round() % watchdogEvery == 0 { notifier.watchdog() }

@@ -122,10 +122,16 @@ public final class Replay {
     private func wait(until end: UInt64) -> UInt64 {
         var last: UInt64 = 0
         var lastNews = weft_monotonic_nanoseconds()
+        var nextTick: UInt64 = 0
         while true {
             let now = weft_monotonic_nanoseconds()
             if now >= end { return now }
-            device.drainRequests()
+            if now >= nextTick {
+                device.tick()
+                nextTick = now + UInt64(Switch.tickPeriod * 1e9)
+            } else {
+                device.drainRequests()
+            }
             // Workers count a frame when what it caused has been sent.
             let processed = device.processedFrames
             if processed != last {

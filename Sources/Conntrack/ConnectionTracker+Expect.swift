@@ -1,0 +1,16 @@
+import CLinux
+import Memory
+
+// What `track` is going to look up for a packet that comes soon. Guesses: a wrong one costs a fetch for nothing.
+extension ConnectionTracker {
+    /// Asks for the buckets in which the packet's tuple, and that of its answers if it begins a connection, would stand.
+    public func expect(_ packet: Packet, _ request: UnsafePointer<TrackRequest>, worker: Int) {
+        var read = ReadPacket()
+        guard read.read(packet, zone: request.pointee.zone, isVerified: true) == .none else { return }
+        weft_prefetch(table.home(table.hash(read.tuple)))
+        guard request.pointee.commits, request.pointee.kind != .none, !read.isRelated else { return }
+        let search = NATSearch(
+            read.tuple, read.tuple.reversed, request.pointee, (pickers + worker).pointee)
+        if let reply = search.likelyReply { weft_prefetch(table.home(table.hash(reply))) }
+    }
+}
