@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Memory
+import Synchronization
 
 // Connections of load-balanced services. An established packet of one is translated like any other (`ct(nat)`), so all that
 // is here runs for a connection's first packet, but for `steer` and `renewOneSided`, which only requests ask for that need
@@ -36,9 +37,13 @@ extension ConnectionTracker {
             case .inserted(let index):
                 step.count(.created)
                 step.count(.new)
+                if new.traits.translates { natCounters.translated.add(1, ordering: .relaxed) }
                 return begin(&step, index, remembering: query.station)
             case .exists: return false
             case .replyTaken: continue
+            case .clash:
+                step.count(.clash)
+                return refuse(&step, .drop(.serviceUntracked))
             case .outOfMemory:
                 step.count(.refusedByMemory)
                 return refuse(&step, .drop(.serviceUntracked))

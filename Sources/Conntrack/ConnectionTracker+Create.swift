@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Memory
+import Synchronization
 
 /// Looks tuples up for the choice of a translation.
 struct TableProbe: TupleProbe {
@@ -89,17 +90,20 @@ extension ConnectionTracker {
             case .inserted(let index):
                 step.count(.created)
                 step.count(.new)
+                if translates { natCounters.translated.add(1, ordering: .relaxed) }
                 return begin(&step, index)
             case .exists: return false
             case .replyTaken: continue
-            case .outOfMemory:
-                step.count(.refusedByMemory)
-                step.count(.new)
-                finish(&step, nil)
-                return true
+            case .clash: return remainNew(&step, .clash)
+            case .outOfMemory: return remainNew(&step, .refusedByMemory)
             }
         }
-        step.count(.natExhausted)
+        return remainNew(&step, .natExhausted)
+    }
+
+    /// The packet is `new`, and nothing is remembered of it.
+    private func remainNew(_ step: inout TrackStep, _ counter: TrackCounter) -> Bool {
+        step.count(counter)
         step.count(.new)
         finish(&step, nil)
         return true

@@ -72,7 +72,6 @@ public struct NATPicker: Sendable {
             counters.exhausted.add(1, ordering: .relaxed)
             return nil
         }
-        counters.translated.add(1, ordering: .relaxed)
         return search.reply
     }
 }

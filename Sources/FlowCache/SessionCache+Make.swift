@@ -225,7 +225,9 @@ extension SessionCache {
 
     private func holds(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> Bool {
         let guards = guards(session, path)
-        return tracker._withUnsafeGuaranteedRef { $0.holds(guards[0]) }
+        return tracker._withUnsafeGuaranteedRef { tracker in
+            (0..<Int(path.pointee.trackCount)).allSatisfy { tracker.holds(guards[$0]) }
+        }
     }
 
     private mutating func fill(

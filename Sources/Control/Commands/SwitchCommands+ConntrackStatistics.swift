@@ -154,6 +154,7 @@ extension SwitchCommands {
                 [
                     ("total limit", .refusedByLimit), ("zone limit", .refusedByZoneLimit),
                     ("memory", .refusedByMemory), ("nat exhausted", .natExhausted),
+                    ("clash", .clash),
                 ]),
             group(
                 "invalid because", "invalid",
@@ -161,6 +162,7 @@ extension SwitchCommands {
                     ("malformed", .malformed), ("network checksum", .badNetworkChecksum),
                     ("transport checksum", .badTransportChecksum), ("tcp flags", .badTCPFlags),
                     ("outside window", .outsideWindow), ("not first packet", .notFirstPacket),
+                    ("error of no connection", .unknownError),
                 ]),
             natGroup, fragmentGroup,
         ]
