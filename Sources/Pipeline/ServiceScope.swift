@@ -53,16 +53,12 @@ public final class ServiceScope {
     /// The port or bridge of this name.
     public let name: String
     /// VIPs and what is known of them.
-    var targets = EndpointSet<Target>()
+    var targets = EndpointSet<AppliedService>()
     /// Backends, whose packets may be replies.
     var sources = EndpointSet<Source>()
     /// How many services answer ARP, neighbour solicitations, echo requests.
     var answering = (arp: 0, nd: 0, echo: 0)
     public private(set) var services: [String: AppliedService] = [:]
-
-    struct Target {
-        var service: AppliedService
-    }
 
     struct Source {
         var zone: UInt16
@@ -77,7 +73,7 @@ public final class ServiceScope {
 
     func add(_ service: AppliedService) {
         services[service.name] = service
-        targets.insert(service.endpoint, Target(service: service))
+        targets.insert(service.endpoint, service)
         if let standIn = service.standIn {
             targets.hold(standIn, isIPv6: service.endpoint.isIPv6, zone: service.zone, service: nil)
         }
@@ -110,7 +106,7 @@ public final class ServiceScope {
     }
 
     /// The service that has this endpoint.
-    public func service(at endpoint: Endpoint) -> AppliedService? { targets[endpoint]?.service }
+    public func service(at endpoint: Endpoint) -> AppliedService? { targets[endpoint] }
 
     /// Some service with another name; all of them share a zone.
     public func anyService(but name: String) -> AppliedService? {
