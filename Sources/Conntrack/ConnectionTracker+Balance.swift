@@ -23,7 +23,10 @@ extension ConnectionTracker {
             finish(&step, nil)
             return true
         }
-        guard makeRoom(step) else { return refuse(&step, .drop(.serviceUntracked)) }
+        guard makeRoom(step) else {
+            conclude(&query, chooser, isMade: false)
+            return refuse(&step, .drop(.serviceUntracked))
+        }
         let policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
         new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
         new.expiry = step.now &+ table.timeout(new.timeout)
@@ -36,16 +39,26 @@ extension ConnectionTracker {
             case .inserted(let index):
                 step.count(.created)
                 step.count(.new)
+                conclude(&query, chooser, isMade: true)
                 return begin(&step, index, remembering: query.station)
             case .exists: return false
             case .replyTaken: continue
             case .outOfMemory:
                 step.count(.refusedByMemory)
+                conclude(&query, chooser, isMade: false)
                 return refuse(&step, .drop(.serviceUntracked))
             }
         }
         step.count(.natExhausted)
+        conclude(&query, chooser, isMade: false)
         return refuse(&step, .drop(.serviceUntracked))
+    }
+
+    /// Tells who chose what became of it.
+    private func conclude(_ query: inout BackendQuery, _ chooser: BackendChooser, isMade: Bool) {
+        withUnsafeMutablePointer(to: &query) {
+            chooser.conclude(chooser.context, UnsafeMutableRawPointer($0), isMade)
+        }
     }
 
     /// The packet goes no further: a service's address is nobody's own, so there is nowhere to send it as it is.
