@@ -15,8 +15,6 @@ extension ConfiguredSwitch {
         var applied: AppliedService
     }
 
-    func setService(_ service: ServiceConfiguration) throws(CommandError) { try setServices([service]) }
-
     /// Adds services, or makes those of their names what their configurations say. Backends that stay keep their connections and
     /// what is known of their health.
     ///
