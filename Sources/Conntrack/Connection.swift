@@ -69,8 +69,11 @@ struct Connection {
     @inline(__always) var peers: UnsafeMutablePointer<TCPPeer> { pointer(Offset.peers) }
     /// Packets and bytes of the original direction, then of the reply direction. Written with relaxed stores.
     @inline(__always) var counts: UnsafeMutablePointer<UInt64> { pointer(Offset.counts) }
-    /// Milliseconds.
-    @inline(__always) var born: UnsafeMutablePointer<UInt64> { pointer(Offset.born) }
+    /// Milliseconds. May be read without a lock.
+    @inline(__always) var born: UInt64 {
+        get { weft_atomic_load(pointer(Offset.born)) }
+        nonmutating set { weft_atomic_store(pointer(Offset.born), newValue) }
+    }
     /// Which timeout runs: a place in `ConnectionTable.timeouts`. Written under the lock bit, read without.
     @inline(__always) var timeout: UInt32 {
         get { weft_atomic_load32(pointer(Offset.timeout)) }
@@ -173,6 +176,7 @@ extension Connection {
 
     @inline(__always) private var control: UnsafeMutablePointer<UInt64> { pointer(Offset.control) }
 
+    @inline(__always) var isPublished: Bool { weft_atomic_load(control) & Self.published != 0 }
     @inline(__always) var generation: UInt64 { weft_atomic_load(control) &>> Self.generationShift }
 
     /// Takes the lock bit. False if the record is not published, or not in this generation.

@@ -85,7 +85,7 @@ extension ConnectionTable {
         weft_atomic_store(connection.counts + 1, new.byteCount)
         weft_atomic_store(connection.counts + 2, 0)
         weft_atomic_store(connection.counts + 3, 0)
-        connection.born.pointee = now
+        connection.born = now
         connection.timeout = new.timeout
         connection.originalHash = new.originalHash
         connection.replyHash = new.traits.contains(.hasReplyEntry) ? new.replyHash : new.originalHash

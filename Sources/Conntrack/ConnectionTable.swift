@@ -112,7 +112,7 @@ struct Shard {
     /// Slots left of the last piece taken from the slab, and the first of them.
     var pieceLeft: UInt32 = 0
     var piece: UInt32 = 0
-    /// Where the last search for a victim ended, and what it and the one before it found for those who will need room.
+    /// Where the last search for a victim ended, and whom it and the one before it foresaw for those who will need room.
     var hand: UInt32 = 0
     var nextVictim: UInt32 = 0
     var victimAfter: UInt32 = 0

@@ -43,7 +43,7 @@ extension ConnectionTracker {
     /// How much a connection is worth: 0 expired, 1 never answered, 2 closing; nil is not to be given up.
     private func value(_ connection: Connection, _ now: UInt64, _ age: UInt64) -> UInt8? {
         if connection.hasExpired(now) { return 0 }
-        guard now &- connection.born.pointee >= age else { return nil }
+        guard now &- connection.born >= age else { return nil }
         guard connection.kind.pointee == .tcp else {
             return connection.progress.pointee == Progress.answered ? nil : 1
         }
@@ -107,9 +107,9 @@ extension ConnectionTracker {
         return used
     }
 
-    /// Gives up the connection that the search before the last one in the packet's shard found, and looks for another. What that
-    /// needs is on its way since: first its record, then the records that it is linked with. So a flood at the limit does not
-    /// wait for memory.
+    /// Gives up the connection that was foreseen for it in the packet's shard, and foresees another, which is to follow the next
+    /// one. What that needs is on its way since then: first its record, then the records that it is linked with. So a flood at the
+    /// limit does not wait for memory.
     @inline(never) private func dropInShard(_ step: TrackStep) -> Bool {
         let age = weft_atomic_load(table.shared(.earlyDropAge))
         guard age != .max else { return false }
@@ -119,23 +119,25 @@ extension ConnectionTracker {
         table.lock(shard)
         if body.pointee.nextVictim != 0 { weigh(body.pointee.nextVictim, &victim, step, age) }
         if victim.value > 1 { search(shard, &victim, step, age) }
-        if victim.value <= 1 {
+        if victim.index != 0 {
             prefetchLinked(body.pointee.victimAfter, shard)
             body.pointee.nextVictim = body.pointee.victimAfter
-            var after = Victim()
-            search(shard, &after, step, age)
-            body.pointee.victimAfter = after.value <= 1 ? after.index : 0
-            table.connection(body.pointee.victimAfter).prefetch()
+            let after = foresee(shard, now: step.now, age)
+            body.pointee.victimAfter = after
+            table.connection(after).prefetch()
             prefetchSearch(shard)
         }
         table.unlock(shard)
         return drop(victim, step)
     }
 
-    /// Asks for the records that one is linked with. Links are written under the lock of the shard of the original tuple.
+    /// Asks for the bucket of a record and for those that it is linked with. Links are written under the lock of the shard of the
+    /// original tuple.
     private func prefetchLinked(_ index: UInt32, _ shard: Int) {
         let connection = table.connection(index)
-        guard index != 0, ConnectionTable.shard(connection.originalHash) == shard else { return }
+        let hash = connection.originalHash
+        guard index != 0, ConnectionTable.shard(hash) == shard else { return }
+        weft_prefetch_write(table.home(hash))
         table.connection(connection.zoneNext.pointee).prefetchLinks()
         table.connection(connection.zonePrevious.pointee).prefetchLinks()
         table.connection(connection.wheelNext.pointee).prefetchLinks()
@@ -145,9 +147,7 @@ extension ConnectionTracker {
     /// Looks at a few buckets of a shard, each time the next ones. The caller holds its lock.
     private func search(_ shard: Int, _ victim: inout Victim, _ step: TrackStep, _ age: UInt64) {
         for _ in 0..<Self.searchBudget / 4 where victim.value > 1 {
-            let number = hand(shard, ahead: 1)
-            table.shards[shard].hand = UInt32(truncatingIfNeeded: number)
-            let line = table.bucket(shard, number)
+            let line = nextBucket(shard)
             for i in 0..<ConnectionTable.entriesPerBucket {
                 let entry = weft_atomic_load(line + i)
                 if entry != 0 { weigh(UInt32(truncatingIfNeeded: entry), &victim, step, age) }
@@ -155,6 +155,26 @@ extension ConnectionTracker {
                 if victim.value <= 1 { break }
             }
         }
+    }
+
+    /// The same by what one line of each record tells: a connection that is old enough; what it is worth shows when it is due. 0
+    /// if there is none.
+    private func foresee(_ shard: Int, now: UInt64, _ age: UInt64) -> UInt32 {
+        for _ in 0..<Self.searchBudget / 4 {
+            let line = nextBucket(shard)
+            for i in 0..<ConnectionTable.entriesPerBucket {
+                let index = UInt32(truncatingIfNeeded: weft_atomic_load(line + i))
+                let connection = table.connection(index)
+                if index != 0, connection.isPublished, now &- connection.born >= age { return index }
+            }
+        }
+        return 0
+    }
+
+    private func nextBucket(_ shard: Int) -> UnsafeMutablePointer<UInt64> {
+        let number = hand(shard, ahead: 1)
+        table.shards[shard].hand = UInt32(truncatingIfNeeded: number)
+        return table.bucket(shard, number)
     }
 
     private func hand(_ shard: Int, ahead: UInt64) -> UInt64 {
