@@ -19,7 +19,7 @@ extension Action {
             .clearActions, .writeMetadata, .meter, .setVLANVID, .setVLANPCP, .setEthSrc, .setEthDst, .setIPv4Src,
             .setIPv4Dst, .setIPDSCP, .setIPECN, .setIPTTL, .setL4SrcPort, .setL4DstPort, .setMPLSLabel, .setMPLSTC,
             .setMPLSTTL, .setTunnelID, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decTTL, .decMPLSTTL, .setQueue,
-            .popQueue, .finTimeout, .note, .conntrackClear, .nat, .sample:
+            .popQueue, .finTimeout, .note, .conntrackClear, .sample:
             0
         }
     }

@@ -72,7 +72,6 @@ public indirect enum Action: Hashable, Sendable {
     // Connection tracking.
     case conntrack(ConntrackParameters)
     case conntrackClear
-    case nat(NATParameters)
     case sample(SampleParameters)
 }
 
