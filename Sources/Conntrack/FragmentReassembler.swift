@@ -6,8 +6,13 @@ import Synchronization
 /// connection tracking, and the fragments go on as they came, each with what was found out about the whole.
 ///
 /// One reassembler serves all workers, behind a lock. Fragments of one datagram may come to different workers, because
-/// only the first has ports to be spread by, and because they may come in at different ports; and a lock costs little
-/// beside the rest: fragments are rare, each is held for as long as two frame copies take.
+/// only the first has ports to be spread by; and a lock costs little beside the rest: fragments are rare, each is held for
+/// as long as two frame copies take.
+///
+/// Fragments belong together if they agree in what RFC 791 and RFC 8200 name (addresses, identification, in IPv4 the
+/// protocol), in the zone, and in where they came from: port of entry, VLAN, and the state that they came back with. All
+/// go on as the last of them does, so without the latter the sender of a forged fragment could lead those of
+/// another port, bridge or VLAN astray. (In Open vSwitch only the way back tells them apart.)
 ///
 /// A held frame is a copy in a pool that belongs to the reassembler. The worker frees its own buffer as soon as
 /// `submit` says `held`, and when the datagram is whole, the worker that brought the last fragment gets copies in
@@ -62,17 +67,16 @@ public final class FragmentReassembler: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - packet: with its offsets as key extraction found them. It stays the caller's, whatever the outcome.
-    ///   - context: where the packet goes on afterwards. Fragments of different contexts are never put together.
     ///   - now: milliseconds.
     ///   - pool: of the calling worker.
     ///   - datagram: of the calling worker; filled if the outcome is `complete`.
     @inlinable @inline(__always)
     public func submit(
-        _ packet: Packet, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
+        _ packet: Packet, zone: UInt16, now: UInt64, pool: inout PacketPool,
         datagram: FragmentedDatagram
     ) -> FragmentOutcome {
         guard Self.mayConcern(packet) else { return .notFragment }
-        return submitUncommon(packet, zone: zone, context: context, now: now, pool: &pool, datagram: datagram)
+        return submitUncommon(packet, zone: zone, now: now, pool: &pool, datagram: datagram)
     }
 
     /// False for what certainly is no fragment: all that a packet of everyday traffic pays.
@@ -88,7 +92,7 @@ public final class FragmentReassembler: @unchecked Sendable {
 
     @usableFromInline @inline(never)
     func submitUncommon(
-        _ packet: Packet, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
+        _ packet: Packet, zone: UInt16, now: UInt64, pool: inout PacketPool,
         datagram: FragmentedDatagram
     ) -> FragmentOutcome {
         let fragment: FragmentInfo
@@ -101,7 +105,7 @@ public final class FragmentReassembler: @unchecked Sendable {
         // The lock is never held while a packet goes through connection tracking.
         return lock.withLock { _ in
             let outcome = store.pointee.add(
-                packet, fragment, zone: zone, context: context, now: now, pool: &pool, datagram: datagram)
+                packet, fragment, zone: zone, now: now, pool: &pool, datagram: datagram)
             heldCount.store(store.pointee.heldCount, ordering: .relaxed)
             return outcome
         }

@@ -76,25 +76,31 @@ import Testing
         }
     }
 
-    @Test func zonesAndContextsAreApart() {
+    /// Nobody but who sent the first fragment can send the last one.
+    @Test(arguments: [false, true]) func whatIsApart(isIPv6: Bool) {
         var forge = FragmentForge(seed: 45)
-        let datagram = forge.datagram(isIPv6: false, bytes: 2000)
+        let datagram = forge.datagram(isIPv6: isIPv6, bytes: 2000)
         let first = FragmentForge.fragment(datagram, 0..<1400)
         let last = FragmentForge.fragment(datagram, 1400..<2000)
+        let tagged = FragmentForge.fragment(datagram, 1400..<2000, tagged: true)
         let bench = FragmentBench()
-        #expect(bench.submit(first, zone: 1) == .held)
+        #expect(bench.submit(first) == .held)
         #expect(bench.submit(last, zone: 2) == .held)
-        #expect(bench.submit(last, zone: 1, context: 8) == .held)
+        #expect(bench.submit(last, frozen: 8) == .held)
+        #expect(bench.submit(last, port: 2) == .held)
+        #expect(bench.submit(tagged) == .held)
         var other = datagram
         other.identification ^= 1
-        #expect(bench.submit(FragmentForge.fragment(other, 1400..<2000), zone: 1) == .held)
+        #expect(bench.submit(FragmentForge.fragment(other, 1400..<2000)) == .held)
         other = datagram
         other.tuple.dst ^= 1
-        #expect(bench.submit(FragmentForge.fragment(other, 1400..<2000), zone: 1) == .held)
-        #expect(bench.reassembler.held == 5)
-        #expect(bench.submit(last, zone: 1) == .complete)
+        #expect(bench.submit(FragmentForge.fragment(other, 1400..<2000)) == .held)
+        #expect(bench.reassembler.held == 7)
+        #expect(bench.submit(last) == .complete)
         #expect(bench.submit(first, zone: 2) == .complete)
-        #expect(bench.submit(first, zone: 1, context: 8) == .complete)
+        #expect(bench.submit(first, frozen: 8) == .complete)
+        #expect(bench.submit(first, port: 2) == .complete)
+        #expect(bench.submit(FragmentForge.fragment(datagram, 0..<1400, tagged: true)) == .complete)
         #expect(bench.reassembler.held == 2)
     }
 
