@@ -20,17 +20,19 @@ import Synchronization
 /// worker, and memory is bounded: by the pool, which is reserved at start and touched only when used.
 ///
 /// A frame that is held is neither sent nor dropped: `received = sent + dropped + consumed + held`. Held frames that are
-/// given up (overlap, timeout) are reported to the caller, who counts them as dropped.
+/// given up (overlap in IPv6, contradictions, timeout) are reported to the caller, who counts them as dropped.
 ///
-/// What happens to which fragment follows `ipf` of Open vSwitch 3.1: one that overlaps another, or comes twice, or finds
-/// no room, goes on as `inv`, so that rules decide about it, and its datagram waits on (RFC 5722 would give up the whole
-/// datagram). Those that contradict themselves or each other are dropped, with a reason of their own.
+/// What happens to which fragment follows `ipf` of Open vSwitch 3.1: one that comes twice, or finds no room, or in IPv4
+/// overlaps another, goes on as `inv`, so that rules decide about it, and its datagram waits on. In IPv6 an overlap gives
+/// up the whole datagram (RFC 8200, section 4.5; it lets a receiver bear what comes twice). Those that contradict
+/// themselves or each other are dropped, with a reason of their own.
 ///
 /// | fragment | fate |
 /// | --- | --- |
 /// | lengths contradict each other, bad IPv4 header checksum, not the last and under the minimum | `invalid` |
 /// | empty, or not the last and not a multiple of 8 bytes; behind the known end | dropped as `fragmentMalformed` |
-/// | overlaps one that is held, or is the same | `invalid` |
+/// | the same as one that is held | `invalid` |
+/// | overlaps one that is held | IPv4: `invalid`; IPv6: dropped as `fragmentOverlap`, with its datagram |
 /// | reaches beyond 65,535 bytes | dropped as `fragmentTooLong` |
 /// | too many, over all or of one datagram | `invalid` |
 /// | not whole within 30 seconds (as Linux waits) after the first to come | dropped as `fragmentExpired`, by `expire` |
@@ -171,6 +173,7 @@ public struct FragmentStatistics: Equatable, Sendable {
     public var completed = FragmentCount()
     public var expired = FragmentCount()
     public var tooSmall = FragmentCount()
+    public var duplicate = FragmentCount()
     public var overlapping = FragmentCount()
     /// Beyond a limit.
     public var refused = FragmentCount()

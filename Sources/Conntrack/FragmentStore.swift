@@ -98,7 +98,7 @@ struct FragmentStore: ~Copyable {
         let index: Int32
         if found >= 0 {
             index = found
-            if let outcome = refuse(info, index) { return outcome }
+            if let outcome = refuse(packet, info, index) { return outcome }
             if datagrams[Int(index)].received &+ Int32(info.end &- info.start) == total(index, with: info) {
                 return complete(index, packet, info, &pool, datagram)
             }
@@ -124,22 +124,35 @@ struct FragmentStore: ~Copyable {
     }
 
     /// Nil if the fragment fits the datagram.
-    private mutating func refuse(_ info: FragmentInfo, _ index: Int32) -> FragmentOutcome? {
+    private mutating func refuse(_ packet: Packet, _ info: FragmentInfo, _ index: Int32) -> FragmentOutcome? {
         let datagram = datagrams[Int(index)]
         let (start, end) = (Int32(info.start), Int32(info.end))
         var at = datagram.first
         while at >= 0 {
             let fragment = fragments[Int(at)]
-            if fragment.start < end, start < fragment.end {
-                statistics.overlapping.add(1, isIPv6: info.isIPv6)
+            at = fragment.next
+            guard fragment.start < end, start < fragment.end else { continue }
+            if repeats(packet, info, fragment, datagram) {
+                statistics.duplicate.add(1, isIPv6: info.isIPv6)
                 return .invalid
             }
-            at = fragment.next
+            statistics.overlapping.add(1, isIPv6: info.isIPv6)
+            // RFC 8200, section 4.5 (RFC 5722): nothing of the datagram is to be trusted.
+            return info.isIPv6 ? .dropped(.fragmentOverlap, others: abandon(index)) : .invalid
         }
         // Two ends, or something behind the end: nothing of it can be trusted.
         let contradicts =
             info.isLast ? datagram.total >= 0 || datagram.highest > end : datagram.total >= 0 && end > datagram.total
         return contradicts ? .dropped(.fragmentMalformed, others: abandon(index)) : nil
+    /// Whether it says the very same as one that is held.
+    private func repeats(_ packet: Packet, _ info: FragmentInfo, _ held: Fragment, _ datagram: Datagram) -> Bool {
+        guard held.start == Int32(info.start), held.end == Int32(info.end), info.isLast == (datagram.total == held.end)
+        else { return false }
+        let count = info.end &- info.start
+        return UnsafeRawBufferPointer(start: packet.pointee.data + info.payload, count: count).elementsEqual(
+            UnsafeRawBufferPointer(start: held.packet.pointee.data + Int(held.payload), count: count))
+    }
+
     }
 
     private mutating func begin(
@@ -313,7 +326,9 @@ struct FragmentStore: ~Copyable {
         add(UInt64(truncatingIfNeeded: info.dst))
         add(UInt64(truncatingIfNeeded: info.dst &>> 64))
         add(info.origin)
-        add(UInt64(info.identification) &<< 32 | UInt64(zone) &<< 16 | UInt64(info.ipProtocol) &<< 8 | (info.isIPv6 ? 1 : 0))
+        add(
+            UInt64(info.identification) &<< 32 | UInt64(zone) &<< 16 | UInt64(info.ipProtocol) &<< 8
+                | (info.isIPv6 ? 1 : 0))
         return UInt32(truncatingIfNeeded: (h &>> 32) & UInt64(bucketCount &- 1))
     }
 

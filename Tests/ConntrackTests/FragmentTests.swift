@@ -134,9 +134,12 @@ import Testing
         #expect(bench.submit(first) == .held)
         #expect(bench.submit(first) == .invalid)
         #expect(bench.submit(FragmentForge.fragment(datagram, 1304..<2600)) == .complete)
+        let statistics = bench.reassembler.statistics
+        #expect((isIPv6 ? statistics.duplicate.ipv6 : statistics.duplicate.ipv4) == 1)
+        #expect(statistics.overlapping == FragmentCount())
     }
 
-    /// What overlaps goes on as invalid; the datagram waits on.
+    /// What overlaps goes on as invalid, and the datagram waits on; in IPv6 all of it is given up.
     @Test(
         arguments: [0..<1312, 8..<1312, 1296..<2600, 1304..<2608, 0..<2608, 8..<1296, 1312..<2592] as [Range<Int>],
         [false, true])
@@ -146,10 +149,29 @@ import Testing
         let bench = FragmentBench()
         #expect(bench.submit(FragmentForge.fragment(datagram, 0..<1304)) == .held)
         #expect(bench.submit(FragmentForge.fragment(datagram, 1304..<2600)) == .held)
-        #expect(bench.submit(FragmentForge.fragment(datagram, range)) == .invalid)
-        #expect(bench.reassembler.held == 2)
-        #expect(bench.submit(FragmentForge.fragment(datagram, 2600..<4000)) == .complete)
-        #expect(bench.reassembler.held == 0)
+        let outcome = bench.submit(FragmentForge.fragment(datagram, range))
+        #expect(outcome == (isIPv6 ? .dropped(.fragmentOverlap, others: 2) : .invalid))
+        #expect(bench.reassembler.held == (isIPv6 ? 0 : 2))
+        #expect(bench.submit(FragmentForge.fragment(datagram, 2600..<4000)) == (isIPv6 ? .held : .complete))
+        let statistics = bench.reassembler.statistics
+        #expect((isIPv6 ? statistics.overlapping.ipv6 : statistics.overlapping.ipv4) == 1)
+        #expect(statistics.duplicate == FragmentCount())
+    }
+
+    /// The same place with other bytes, or with another idea of whether more is to come, is an overlap.
+    @Test func whatOnlyLooksLikeADuplicate() {
+        var forge = FragmentForge(seed: 59)
+        let datagram = forge.datagram(isIPv6: true, bytes: 4000)
+        var other = Array(datagram.message[1304..<2600])
+        other[700] ^= 1
+        for frame in [
+            FragmentForge.fragment(datagram, 1304..<2600, payload: other),
+            FragmentForge.fragment(datagram, 1304..<2600, more: false),
+        ] {
+            let bench = FragmentBench()
+            #expect(bench.submit(FragmentForge.fragment(datagram, 1304..<2600)) == .held)
+            #expect(bench.submit(frame) == .dropped(.fragmentOverlap, others: 1))
+        }
     }
 
     @Test func contradictingEnds() {

@@ -172,6 +172,35 @@ import Testing
         }
     }
 
+    private func fragment(_ payload: [UInt8], at offset: Int, more: Bool, identification: UInt8 = 0) -> String {
+        var packet = ipv4(
+            0x0a00_0001, 0x0a00_0002, ipProtocol: 17, fragment: UInt16(offset / 8) | (more ? 0x2000 : 0), payload)
+        packet[5] = identification
+        packet.replaceSubrange(10..<12, with: [0, 0])
+        packet.replaceSubrange(10..<12, with: be16(checksum(Array(packet[0..<20]))))
+        return ethernet(type: 0x800, packet).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// A fragment that is refused, comes twice or overlaps can be told from the others.
+    @Test func fragmentCounters() throws {
+        let sw = try ConntrackCommandTests.tracking()
+        try sw("ct/set", "max-nfrags=1")
+        let payload = [UInt8](repeating: 1, count: 1200)
+        try sw("inject", "p1", fragment(payload, at: 0, more: true))
+        try sw("inject", "p1", fragment(payload, at: 0, more: true))
+        try sw("inject", "p1", fragment(payload, at: 8, more: true))
+        for number in 1...3 as ClosedRange<UInt8> {
+            try sw("inject", "p1", fragment(payload, at: 0, more: true, identification: number))
+        }
+        #expect(try sw("ct/stats").contains("too small 0, duplicate 1, overlapping 1, refused 3\n"))
+        #expect(try sw("metrics").contains("weft_fragments_total{reason=\"refused\"} 3\n"))
+        #expect(try sw("dpctl/ipf-get-status").contains("v4 frags overlapped: 2\n"))
+        #expect(sw.json("dpctl/ipf-get-status")["refused"]?["v4"] == 3)
+        #expect(try sw("ct/stats").contains("\nannounced by helpers: waiting 0, evicted 0\n"))
+        #expect(try sw("ct/stats").contains("\nwithout a lookup: by session 0\n"))
+        #expect(try sw("metrics").contains("weft_connections_announced 0\n"))
+    }
+
     /// Fragments that wait are a term of the balance.
     @Test func heldFragments() throws {
         let sw = try ConntrackCommandTests.tracking()
