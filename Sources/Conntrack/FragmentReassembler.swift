@@ -92,6 +92,12 @@ public final class FragmentReassembler: @unchecked Sendable {
         return next != 6 && next != 17 && next != 58
     }
 
+    /// Whether `submit` would do anything with it.
+    public static func isFragment(_ packet: Packet) -> Bool {
+        if case .notFragment = FragmentInfo.read(packet) { return false }
+        return true
+    }
+
     @usableFromInline @inline(never)
     func submitUncommon(
         _ packet: Packet, zone: UInt16, now: UInt64, pool: inout PacketPool,

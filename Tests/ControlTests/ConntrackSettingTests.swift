@@ -201,6 +201,24 @@ import Testing
         #expect(try sw("metrics").contains("weft_connections_announced 0\n"))
     }
 
+    /// `trace` of a fragment neither holds it nor lets others go.
+    @Test func traceLeavesFragmentsAlone() throws {
+        let sw = try ConntrackCommandTests.tracking()
+        let payload = udp(.v4(0x0a00_0001, 0x0a00_0002), 5, 6, payload: Array(repeating: 1, count: 1400 - 8))
+        let first = fragment(Array(payload[..<1200]), at: 0, more: true)
+        let last = fragment(Array(payload[1200...]), at: 1200, more: false)
+        try sw("trace", "br0", "in_port=1", first)
+        #expect(sw.device.reassembler.held == 0)
+        try sw("inject", "p1", first)
+        try sw("trace", "br0", "in_port=1", last)
+        #expect(sw.device.reassembler.held == 1)
+        #expect(sw.device.balance.isEven)
+        try sw("inject", "p1", last)
+        #expect(sw.device.reassembler.held == 0)
+        #expect(sw.device.balance.isEven)
+        #expect(try sw("drops").hasPrefix("received 0, injected 2, copies 0, sent 2, dropped 0, held 0\n"))
+    }
+
     /// Fragments that wait are a term of the balance.
     @Test func heldFragments() throws {
         let sw = try ConntrackCommandTests.tracking()
