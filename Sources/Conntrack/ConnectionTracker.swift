@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Memory
+import Synchronization
 
 /// The connection tracker of a switch, shared by all its workers.
 public final class ConnectionTracker: @unchecked Sendable {
@@ -22,6 +23,8 @@ public final class ConnectionTracker: @unchecked Sendable {
     /// Who chooses backends. Set before the first packet comes.
     public var chooser: BackendChooser?
     private let memory: TrackerMemory
+    /// Zones that had timeouts of their own and have none now: their connections still look there.
+    let formerPolicies = Mutex<Set<UInt16>>([])
 
     /// - Parameter workers: how many threads call `track`, numbered from 0.
     public init(_ configuration: TrackerConfiguration = .init(), workers: Int) {

@@ -54,7 +54,8 @@ import Testing
         #expect(try sw("ct/timeouts", "zone=3").contains("icmp-first=7\n"))
         #expect(sw.error("ct/timeouts", "zone=3", "udp-first=1", "bogus=2").contains("unknown key \"bogus\""))
         #expect(
-            sw.error("ct/timeouts", "udp-first=x") == "udp-first: expected a number from 0 to 4294967295, found \"x\"")
+            sw.error("ct/timeouts", "udp-first=x") == "udp-first: expected a number from 1 to 4294967295, found \"x\"")
+        #expect(sw.error("ct/timeouts", "zone=3", "udp-single=0").contains("udp-single: expected a number from 1"))
         #expect(sw.error("ct/timeouts", "zone=x", "udp-first=1").contains("zone: expected a number"))
         #expect(try sw("ct/timeouts", "zone=3").contains("udp-first=5\n"))
         try sw("ct/timeouts", "zone=3", "udp-first=")
@@ -145,7 +146,8 @@ import Testing
         ),
         ("conntrack:\n  limit: -1", "2:10: conntrack.limit: expected a number from 0 to"),
         ("conntrack:\n  timeouts: {udp: 1}", "2:14: conntrack.timeouts.udp: unknown key, expected one of tcp-syn-sent"),
-        ("conntrack:\n  timeouts: {udp-first: x}", "conntrack.timeouts.udp-first: expected a number from 0"),
+        ("conntrack:\n  timeouts: {udp-first: x}", "conntrack.timeouts.udp-first: expected a number from 1"),
+        ("conntrack:\n  timeouts: {udp-first: 0}", "conntrack.timeouts.udp-first: expected a number from 1"),
         ("conntrack:\n  zones: 3", "2:10: conntrack.zones: expected a list, found \"3\""),
         ("conntrack:\n  zones: [{limit: 1}]", "conntrack.zones[0]: has no zone"),
         ("conntrack:\n  zones: [{zone: 65536}]", "conntrack.zones[0].zone: expected a number from 0 to 65535"),
@@ -159,7 +161,7 @@ import Testing
         ),
         (
             "conntrack:\n  zones: [{zone: 1, timeouts: {tcp_close: -1}}]",
-            "conntrack.zones[0].timeouts.tcp-close: expected a number from 0"
+            "conntrack.zones[0].timeouts.tcp-close: expected a number from 1"
         ),
     ]
 
@@ -217,6 +219,24 @@ import Testing
         #expect(sw.device.reassembler.held == 0)
         #expect(sw.device.balance.isEven)
         #expect(try sw("drops").hasPrefix("received 0, injected 2, copies 0, sent 2, dropped 0, held 0\n"))
+    }
+
+    /// A change reaches connections that were begun under timeouts which their zone has no more.
+    @Test func timeoutsOfAZoneThatHadItsOwn() throws {
+        let sw = try ConntrackCommandTests.tracking()
+        try sw("ct/timeouts", "zone=3", "udp-first=5", "udp-single=5")
+        try sw("inject", "p3", ConntrackCommandTests.udpFrame(1000))
+        try sw("ct/timeouts", "del", "zone=3")
+        try sw("ct/timeouts", "udp-first=500", "udp-single=500")
+        try sw("inject", "p3", ConntrackCommandTests.udpFrame(1000))
+        try sw("time/warp", "400000")
+        #expect(try sw("ct/dump").contains("zone=3"))
+        // And again, on the way back to its own.
+        try sw("ct/timeouts", "zone=3", "udp-single=5")
+        try sw("ct/timeouts", "udp-single=600")
+        try sw("inject", "p3", ConntrackCommandTests.udpFrame(1000))
+        try sw("time/warp", "6000")
+        #expect(try !sw("ct/dump").contains("zone=3"))
     }
 
     /// Fragments that wait are a term of the balance.

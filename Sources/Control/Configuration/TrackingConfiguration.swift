@@ -50,7 +50,8 @@ extension TimeoutSettings: Configurable {
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {
         guard let name = TimeoutName(name: key) else { return }
-        seconds[name] = try value.isEmpty ? nil : SettingValue.integer(value, 0...UInt32.max)
+        // With 0 a connection would be over before its second packet.
+        seconds[name] = try value.isEmpty ? nil : SettingValue.integer(value, 1...UInt32.max)
     }
 
     var settings: [Setting] {
