@@ -63,7 +63,8 @@ struct FragmentInfo {
         let start = Int(field & 0x1fff) &* 8
         return .fragment(
             FragmentInfo(
-                isIPv6: false, origin: origin(packet), src: UInt128(frame.be32(l3 &+ 12)), dst: UInt128(frame.be32(l3 &+ 16)),
+                isIPv6: false, origin: origin(packet), src: UInt128(frame.be32(l3 &+ 12)),
+                dst: UInt128(frame.be32(l3 &+ 16)),
                 identification: UInt32(frame.be16(l3 &+ 4)), ipProtocol: frame.byte(l3 &+ 9), start: start,
                 end: start &+ total &- header, isLast: field & 0x2000 == 0, payload: l3 &+ header, size: total,
                 headers: header))

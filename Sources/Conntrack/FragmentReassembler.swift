@@ -129,12 +129,6 @@ public final class FragmentReassembler: @unchecked Sendable {
             return count
         }
     }
-
-    /// When the next datagram expires, milliseconds; nil if none is held.
-    public var nextExpiry: UInt64? { lock.withLock { _ in store.pointee.nextExpiry } }
-
-    /// Gives up everything; how many held frames that were.
-    public func flush() -> Int { expire(now: .max, limit: .max) }
 }
 
 /// What became of a frame that was submitted.

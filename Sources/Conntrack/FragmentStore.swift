@@ -79,8 +79,6 @@ struct FragmentStore: ~Copyable {
         buckets.deallocate()
     }
 
-    var nextExpiry: UInt64? { oldest < 0 ? nil : datagrams[Int(oldest)].deadline }
-
     // MARK: - Coming in
 
     mutating func add(
@@ -144,6 +142,8 @@ struct FragmentStore: ~Copyable {
         let contradicts =
             info.isLast ? datagram.total >= 0 || datagram.highest > end : datagram.total >= 0 && end > datagram.total
         return contradicts ? .dropped(.fragmentMalformed, others: abandon(index)) : nil
+    }
+
     /// Whether it says the very same as one that is held.
     private func repeats(_ packet: Packet, _ info: FragmentInfo, _ held: Fragment, _ datagram: Datagram) -> Bool {
         guard held.start == Int32(info.start), held.end == Int32(info.end), info.isLast == (datagram.total == held.end)
@@ -151,8 +151,6 @@ struct FragmentStore: ~Copyable {
         let count = info.end &- info.start
         return UnsafeRawBufferPointer(start: packet.pointee.data + info.payload, count: count).elementsEqual(
             UnsafeRawBufferPointer(start: held.packet.pointee.data + Int(held.payload), count: count))
-    }
-
     }
 
     private mutating func begin(

@@ -177,7 +177,8 @@ import Testing
         bench.send(udpFrame(alice, bob, 2000, 53), zone: 2)
         var talk = Conversation()
         bench.send(talk.up(2), zone: 1)
-        let summary = bench.tracker.summary(talkers: 2, now: bench.now)
+        var summary = ConnectionSummary()
+        for connection in bench.tracker.connections(now: bench.now) { summary.add(connection, talkers: 2) }
         #expect(summary.total == 3 && summary.byProtocol == [.udp: 2, .tcp: 1])
         #expect(summary.tcpStates == [.synSent: 1] && summary.answered == 1 && summary.unanswered == 1)
         #expect(summary.byZone == [1: 2, 2: 1])
