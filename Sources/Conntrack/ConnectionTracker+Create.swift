@@ -74,7 +74,7 @@ extension ConnectionTracker {
         _ new: inout NewConnection, _ step: inout TrackStep, _ expected: ExpectedConnection?
     ) -> Bool {
         let request = step.request
-        let policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
+        let policy = ConnectionTable.policy(named: request.pointee.policy) ?? table.policy(zone: step.zone)
         new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
         new.expiry = step.now &+ table.timeout(new.timeout)
         new.byteCount = UInt64(step.packet.pointee.length)

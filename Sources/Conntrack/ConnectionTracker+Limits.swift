@@ -194,12 +194,13 @@ extension ConnectionTracker {
         formerPolicies.withLock { former in
             guard let zone else {
                 table.write(timeouts, policy: 0)
-                for zone in former { table.write(timeouts, policy: UInt32(zone) &+ 1) }
+                for policy in former { table.write(timeouts, policy: policy) }
                 return
             }
-            former.remove(zone)
-            table.write(timeouts, policy: UInt32(zone) &+ 1)
-            weft_atomic_store_release(table.zonePolicy(zone), UInt64(zone) &+ 1)
+            let policy = UInt32(zone) &+ 1
+            former.remove(policy)
+            table.write(timeouts, policy: policy)
+            weft_atomic_store_release(table.zonePolicy(zone), UInt64(policy))
         }
     }
 
@@ -209,7 +210,16 @@ extension ConnectionTracker {
             guard hasOwnTimeouts(zone: zone) else { return }
             weft_atomic_store(table.zonePolicy(zone), 0)
             table.write(table.timeoutPolicy(0), policy: UInt32(zone) &+ 1)
-            former.insert(zone)
+            former.insert(UInt32(zone) &+ 1)
+        }
+    }
+
+    /// The timeouts that `TrackRequest.policy` names by number, from 1; nil: connections that have them get the default ones.
+    public func setTimeouts(_ timeouts: TimeoutPolicy?, named number: UInt8) {
+        guard let policy = ConnectionTable.policy(named: number) else { return }
+        formerPolicies.withLock { former in
+            if timeouts == nil { former.insert(policy) } else { former.remove(policy) }
+            table.write(timeouts ?? table.timeoutPolicy(0), policy: policy)
         }
     }
 

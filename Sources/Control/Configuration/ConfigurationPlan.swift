@@ -36,7 +36,10 @@ public struct ConfigurationPlan: Equatable, Sendable {
 
     public init(from old: Configuration, to new: Configuration) {
         if new.settings != old.settings { steps.append(.setSettings(new.settings)) }
-        if new.tracking != old.tracking { steps.append(.setTracking(new.tracking)) }
+        // Policies that are not to be there any more stay until no flow or group names them.
+        var tracking = new.tracking
+        tracking.policies.merge(old.tracking.policies) { mine, _ in mine }
+        if tracking != old.tracking { steps.append(.setTracking(tracking)) }
         if let level = new.logLevel, level != old.logLevel { steps.append(.setLogLevel(level)) }
         let services = Dictionary(new.services.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         // One that takes over another's address must find it free.
@@ -54,6 +57,7 @@ public struct ConfigurationPlan: Equatable, Sendable {
         // All bridges first: patch ports reach from one into another.
         for bridge in new.bridges { addPorts(Self.before(bridge, in: old), bridge) }
         for bridge in new.bridges { addRules(Self.before(bridge, in: old), bridge) }
+        if tracking != new.tracking { steps.append(.setTracking(new.tracking)) }
         let before = Dictionary(old.services.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         for service in new.services where before[service.name] != service { steps.append(.setService(service)) }
     }
