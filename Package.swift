@@ -100,8 +100,9 @@ let package = Package(
         tests(
             "ControlTests",
             [
-                "Control", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging, "FlowCache", nio,
-                nioPosix, nioSSL,
+                "Control", "Balancer", "Conntrack", "Dataplane", "Pipeline", "Base", "FrameSupport", logging,
+                "FlowCache",
+                nio, nioPosix, nioSSL,
             ]),
         tests(
             "DataplaneTests",

@@ -62,6 +62,15 @@ extension ProgramStep {
         next = index + 1 + Int(UInt16(truncatingIfNeeded: words[index] >> 32))
     }
 
+    /// Where the step ends, bodies included.
+    public func end(_ words: UnsafePointer<UInt64>) -> Int {
+        switch op {
+        case .clone: next + Int(immediate)
+        case .checkLength: next + Int(words[operands] >> 32) + Int(words[operands] & 0xffff_ffff)
+        default: next
+        }
+    }
+
     /// The first `track` op of a program, in whatever body.
     public static func firstTrack(_ words: UnsafePointer<UInt64>, count: Int) -> ProgramStep? {
         var index = 0

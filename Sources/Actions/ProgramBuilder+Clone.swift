@@ -8,9 +8,8 @@ extension ProgramBuilder {
     /// If the program ends with a `clone`, puts its body in its place: nothing comes after it that could need the original.
     public mutating func unwrapLastClone() {
         var index = 0
-        while let step = step(at: index) {
-            let end = end(of: step)
-            if step.op == .clone, end == words.count {
+        while let (op, end) = step(at: index) {
+            if op == .clone, end == words.count {
                 words.remove(at: index)
             } else {
                 index = end
@@ -18,19 +17,13 @@ extension ProgramBuilder {
         }
     }
 
-    private func step(at index: Int) -> ProgramStep? {
+    /// The step at `index`, and where it ends, bodies included.
+    private func step(at index: Int) -> (op: DatapathOp, end: Int)? {
         words.withUnsafeBufferPointer { words in
-            words.baseAddress.flatMap { ProgramStep($0, count: words.count, at: index) }
-        }
-    }
-
-    /// Where the op and its bodies end.
-    private func end(of step: ProgramStep) -> Int {
-        switch step.op {
-        case .clone: step.next + Int(step.immediate)
-        case .checkLength:
-            step.next + Int(words[step.operands] >> 32) + Int(words[step.operands] & 0xffff_ffff)
-        default: step.next
+            guard let start = words.baseAddress, let step = ProgramStep(start, count: words.count, at: index) else {
+                return nil
+            }
+            return (step.op, step.end(start))
         }
     }
 }

@@ -5,15 +5,23 @@ import Memory
 /// Which backend a client of a service had last: a table of fixed size, four entries to a set of two cache lines. A set that is
 /// full gives up the entry that would expire first; one that has not expired by then is counted as evicted.
 ///
-/// Entries are read and written under one of 1,024 locks, each held for well under a microsecond, on the first packet of a
-/// connection only.
+/// Entries are read and written under one of 1,024 locks, on the first packet of a connection only. The lock is held while the
+/// algorithm picks a backend for a client that has none, so that connections that begin at once get the same one: well under a
+/// microsecond, but for least connections, which may look at a thousand backends.
 ///
-///     address high 8 | address low 8 | service << 32 | backend 8 | expiry 8
+/// Numbers of services and backends are given out again. An entry has the generation of its backend's number, which rises each
+/// time that the number is given back: what is remembered of a backend that is gone means nothing to the one that has its number.
+///
+///     address high 8 | address low 8 | service 17 bits, generation 27 bits, backend 20 bits | expiry 8
+///
+/// Which set a client is in depends on a secret: nobody can choose clients that push each other out.
 package struct AffinityTable {
     let entries: UnsafeMutablePointer<UInt64>
     let locks: UnsafeMutablePointer<UInt64>
     /// 0: entries that had not expired when they had to go.
     let counters: UnsafeMutablePointer<UInt64>
+    /// The secret.
+    let seed: UInt64
 
     package static var capacity: Int { 1 << 18 }
     static var ways: Int { 4 }
@@ -26,13 +34,39 @@ package struct AffinityTable {
         var service: UInt32
         var hash: UInt64
 
-        @inline(__always) init(_ tuple: ConnectionTuple, service: UInt32) {
+        @inline(__always) init(_ tuple: ConnectionTuple, service: UInt32, seed: UInt64) {
             high = tuple.srcHigh
             low = tuple.srcLow
             self.service = service
-            hash = BalancerHash.mix(high, low, UInt64(service))
+            hash = BalancerHash.mix(high ^ seed, low ^ (seed &<< 32 | seed &>> 32), UInt64(service))
         }
     }
+
+    /// A backend of one life of its number.
+    struct Owner: Equatable {
+        static var backendBits: UInt64 { 20 }
+        static var generationBits: UInt64 { 27 }
+
+        var backend: UInt32
+        /// As many low bits of it as an entry has: it takes more than an affinity's longest time to go round.
+        var generation: UInt64
+
+        @inline(__always) init(backend: UInt32, generation: UInt64) {
+            self.backend = backend
+            self.generation = generation & (1 &<< Self.generationBits &- 1)
+        }
+
+        @inline(__always) init(entry word: UInt64) {
+            backend = UInt32(truncatingIfNeeded: word & (1 &<< Self.backendBits &- 1))
+            generation = word &>> Self.backendBits & (1 &<< Self.generationBits &- 1)
+        }
+
+        @inline(__always) func word(_ service: UInt32) -> UInt64 {
+            (UInt64(service) &<< Self.generationBits | generation) &<< Self.backendBits | UInt64(backend)
+        }
+    }
+
+    private static func service(_ word: UInt64) -> UInt64 { word &>> (Owner.backendBits &+ Owner.generationBits) }
 
     /// The set of a client; the caller gives it back with `unlock`.
     func lock(_ client: Client) -> Int {
@@ -59,18 +93,26 @@ package struct AffinityTable {
     }
 
     @inline(__always) private func isOf(_ client: Client, _ entry: UnsafeMutablePointer<UInt64>) -> Bool {
-        entry[0] == client.high && entry[1] == client.low && entry[2] &>> 32 == UInt64(client.service)
+        entry[0] == client.high && entry[1] == client.low && Self.service(entry[2]) == UInt64(client.service)
     }
 
-    func find(_ client: Client, _ set: Int, now: UInt64) -> UInt32? {
+    func find(_ client: Client, _ set: Int, now: UInt64) -> Owner? {
         for way in 0..<Self.ways {
             let entry = entry(set, way)
-            if isOf(client, entry), entry[3] > now { return UInt32(truncatingIfNeeded: entry[2]) }
+            if isOf(client, entry), entry[3] > now { return Owner(entry: entry[2]) }
         }
         return nil
     }
 
-    func store(_ client: Client, _ set: Int, backend: UInt32, expiry: UInt64, now: UInt64) {
+    /// Takes back that a client has this backend, if that is what is remembered.
+    func forget(_ client: Client, _ set: Int, _ owner: Owner) {
+        for way in 0..<Self.ways {
+            let entry = entry(set, way)
+            if isOf(client, entry), Owner(entry: entry[2]) == owner { entry[3] = 0 }
+        }
+    }
+
+    func store(_ client: Client, _ set: Int, _ owner: Owner, expiry: UInt64, now: UInt64) {
         var place = entry(set, 0)
         for way in 0..<Self.ways {
             let entry = entry(set, way)
@@ -83,7 +125,7 @@ package struct AffinityTable {
         if place[3] > now, !isOf(client, place) { weft_atomic_add(counters, 1) }
         place[0] = client.high
         place[1] = client.low
-        place[2] = UInt64(client.service) &<< 32 | UInt64(backend)
+        place[2] = owner.word(client.service)
         place[3] = expiry
     }
 }

@@ -22,8 +22,8 @@ public final class Balancer: @unchecked Sendable {
     }
 
     public private(set) var services: [String: Service] = [:]
-    /// Bytes of choice tables of all services.
-    public private(set) var tableBytes = 0
+    /// What they take.
+    public private(set) var use = BalancerUse()
 
     let table: BalancerTable
     private let memory: BalancerMemory
@@ -55,10 +55,16 @@ public final class Balancer: @unchecked Sendable {
 
     /// What a tracker asks with; valid as long as this object lives.
     public var chooser: BackendChooser {
-        BackendChooser(context: UnsafeMutableRawPointer(context), stations: stations) { context, query in
-            let table = context.assumingMemoryBound(to: BalancerTable.self)
-            table.pointee.choose(query.assumingMemoryBound(to: BackendQuery.self))
-        }
+        BackendChooser(
+            context: UnsafeMutableRawPointer(context), stations: stations,
+            choose: { context, query in
+                let table = context.assumingMemoryBound(to: BalancerTable.self)
+                table.pointee.choose(query.assumingMemoryBound(to: BackendQuery.self))
+            },
+            conclude: { context, query, isMade in
+                let table = context.assumingMemoryBound(to: BalancerTable.self)
+                table.pointee.conclude(query.assumingMemoryBound(to: BackendQuery.self), isMade: isMade)
+            })
     }
 
     private func block(_ number: UInt32) -> ChoiceBlock? {
@@ -68,62 +74,57 @@ public final class Balancer: @unchecked Sendable {
 
 // Changes.
 extension Balancer {
-    /// Whether `spec` can be had: what must hold beyond each single value. `replacing`: in place of the service of its name.
-    public func check(_ spec: ServiceSpec) throws(BalancerError) {
-        let old = services[spec.name]
-        var seen: Set<Endpoint> = []
-        for backend in spec.backends {
-            let endpoint = Endpoint(
-                address: backend.address, isIPv6: spec.endpoint.isIPv6, ipProtocol: spec.endpoint.ipProtocol,
-                port: backend.port)
-            guard seen.insert(endpoint).inserted else { throw BalancerError("backend \(endpoint.text) is there twice") }
+    /// Whether these can be had, each in place of the service of its name.
+    public func check(_ specs: [ServiceSpec]) throws(BalancerError) {
+        var wanted = use
+        var new = 0
+        for spec in specs {
+            try spec.check()
+            let old = services[spec.name]
+            if let old { wanted.remove(old.spec) }
+            wanted.add(spec)
+            let known = Set(old?.members.map { $0.spec.endpoint() } ?? [])
+            new += spec.backends.count { !known.contains($0.endpoint()) }
         }
-        guard spec.backends.count <= BalancerLimits.backendsPerService else {
-            throw BalancerError(
-                "\(spec.backends.count) backends: a service has \(BalancerLimits.backendsPerService) at the most")
-        }
-        if spec.algorithm == .maglev, spec.maglevSize <= spec.backends.count {
-            throw BalancerError(
-                "maglev-size \(spec.maglevSize): must be greater than the number of backends, \(spec.backends.count)")
-        }
-        if old == nil, !serviceNumbers.has(1) {
-            throw BalancerError("no more than \(BalancerLimits.services - 1) services")
-        }
-        let new = spec.backends.count { backend in !(old?.members.contains { $0.spec.isSame(as: backend) } ?? false) }
-        guard backendNumbers.has(new) else {
-            throw BalancerError("no more than \(BackendChooser.backendLimit - 1) backends over all services")
-        }
-        let bytes = tableBytes - (old?.spec.tableBytes ?? 0) + spec.tableBytes
-        guard bytes <= BalancerLimits.tableBytes else {
-            throw BalancerError(
-                "tables of all services would take \(bytes >> 20) MB, \(BalancerLimits.tableBytes >> 20) at the most: "
-                    + "use another algorithm, or a smaller maglev-size")
+        try wanted.check()
+        // Numbers of what goes are free later only.
+        guard serviceNumbers.has(specs.count { services[$0.name] == nil }), backendNumbers.has(new) else {
+            throw BalancerError("too many services or backends are new at once")
         }
     }
 
-    /// Adds a service, or makes the one of this name what `spec` says: backends that stay keep their numbers, and so their
-    /// connections. Nothing is done if it is refused.
+    /// Adds services, or makes those of their names what is said: backends that stay keep their numbers, and so their
+    /// connections, and what is known of their health. Nothing is done if it is refused.
     ///
-    /// - Returns: the service's number, and those of backends that are gone, whose connections are to be ended when every
-    ///   worker has passed a quiet point; then comes `reclaim`.
+    /// - Returns: for each the service's number, and those of backends that are gone, whose connections are to be ended when
+    ///   every worker has passed a quiet point; then comes `reclaim`.
+    @discardableResult
+    public func set(_ specs: [ServiceSpec]) throws(BalancerError) -> [(number: UInt32, gone: [UInt32])] {
+        try check(specs)
+        return specs.map(install)
+    }
+
+    /// The same for one.
     @discardableResult
     public func set(_ spec: ServiceSpec) throws(BalancerError) -> (number: UInt32, gone: [UInt32]) {
-        try check(spec)
+        try check([spec])
+        return install(spec)
+    }
+
+    private func install(_ spec: ServiceSpec) -> (number: UInt32, gone: [UInt32]) {
         let old = services[spec.name]
-        guard let number = old?.number ?? serviceNumbers.take() else {
-            throw BalancerError("no service number is free")
-        }
+        // There are numbers: `check` has counted.
+        let number = old?.number ?? serviceNumbers.take() ?? 0
         var before: [Endpoint: Member] = [:]
-        for member in old?.members ?? [] { before[key(member.spec)] = member }
+        for member in old?.members ?? [] { before[member.spec.endpoint()] = member }
         var members: [Member] = []
         for backend in spec.backends {
-            if var member = before.removeValue(forKey: key(backend)) {
+            if var member = before.removeValue(forKey: backend.endpoint()) {
                 member.spec = backend
                 members.append(member)
             } else {
-                // There is one: `check` has counted.
                 let member = Member(number: backendNumbers.take() ?? 0, spec: backend)
-                name(member, service: number)
+                name(member)
                 members.append(member)
             }
         }
@@ -131,12 +132,16 @@ extension Balancer {
         let gone = before.values.map(\.number).sorted()
         for number in gone { weft_atomic_store(table.backend(number, .accepts), 0) }
         leavingBackends += gone
-        if old == nil { for i in 0..<8 { weft_atomic_store(table.services + Int(number) * 8 + i, 0) } }
-        tableBytes += spec.tableBytes - (old?.spec.tableBytes ?? 0)
+        if let old { use.remove(old.spec) } else { clear(service: number) }
+        use.add(spec)
         let service = Service(number: number, spec: spec, members: members)
         services[spec.name] = service
         publish(service)
         return (number, gone)
+    }
+
+    private func clear(service number: UInt32) {
+        for i in 0..<8 { weft_atomic_store(table.services + Int(number) * 8 + i, 0) }
     }
 
     /// Removes a service; the same is to be done as after `set`. Nil if there is none.
@@ -144,7 +149,7 @@ extension Balancer {
         guard let service = services.removeValue(forKey: name) else { return nil }
         if let block = block(service.number) { leaving.append(block) }
         weft_atomic_store_release(table.service(service.number, .block), 0)
-        tableBytes -= service.spec.tableBytes
+        use.remove(service.spec)
         let gone = service.members.map(\.number)
         for number in gone { weft_atomic_store(table.backend(number, .accepts), 0) }
         leavingServices.append(service.number)
@@ -152,19 +157,35 @@ extension Balancer {
         return gone
     }
 
-    /// What a health check found. True if that is news; then comes `reclaim` in time.
+    /// What health checks found of a service's backends, by their numbers. Workers get one new block for all of it, and none
+    /// where nothing is news; then comes `reclaim` in time.
+    ///
+    /// - Returns: the backends for which it is news.
     @discardableResult
-    public func setHealth(_ isHealthy: Bool, of backend: BackendSpec, service name: String) -> Bool {
-        guard var service = services[name],
-            let i = service.members.firstIndex(where: { $0.spec.isSame(as: backend) }),
-            service.members[i].isHealthy != isHealthy
-        else { return false }
-        service.members[i].isHealthy = isHealthy
-        services[name] = service
-        write(service.members[i])
-        publish(service)
-        return true
+    public func setHealth(_ found: [UInt32: Bool], service name: String) -> [Member] {
+        setHealth(service: name) { found[$0.number] ?? $0.isHealthy }
     }
+
+    /// All backends of a service are taken for healthy.
+    public func setAllHealthy(service name: String) { setHealth(service: name) { _ in true } }
+
+    @discardableResult
+    private func setHealth(service name: String, _ isHealthy: (Member) -> Bool) -> [Member] {
+        guard var service = services[name] else { return [] }
+        var news: [Member] = []
+        for i in service.members.indices where service.members[i].isHealthy != isHealthy(service.members[i]) {
+            service.members[i].isHealthy.toggle()
+            write(service.members[i])
+            news.append(service.members[i])
+        }
+        guard !news.isEmpty else { return [] }
+        services[name] = service
+        publish(service)
+        return news
+    }
+
+    /// Blocks that were replaced and wait for `reclaim`.
+    package var leavingBlocks: Int { leaving.count }
 
     /// Something waits for `reclaim`.
     public var hasLeaving: Bool { !leaving.isEmpty || !leavingBackends.isEmpty || !leavingServices.isEmpty }
@@ -174,20 +195,18 @@ extension Balancer {
     public func reclaim() {
         for block in leaving { block.deallocate() }
         leaving.removeAll()
-        for number in leavingBackends { backendNumbers.give(number) }
+        for number in leavingBackends {
+            weft_atomic_add(table.backend(number, .generation), 1)
+            backendNumbers.give(number)
+        }
         leavingBackends.removeAll()
         for number in leavingServices { serviceNumbers.give(number) }
         leavingServices.removeAll()
     }
 
-    private func key(_ backend: BackendSpec) -> Endpoint {
-        Endpoint(address: backend.address, isIPv6: false, port: backend.port)
-    }
-
     /// Fills the slot of a number that nobody knows yet.
-    private func name(_ member: Member, service: UInt32) {
+    private func name(_ member: Member) {
         let number = member.number
-        weft_atomic_store(table.backend(number, .service), UInt64(service))
         weft_atomic_store(table.backend(number, .chosen), 0)
         weft_atomic_store(table.backend(number, .addressHigh), UInt64(truncatingIfNeeded: member.spec.address >> 64))
         weft_atomic_store(table.backend(number, .addressLow), UInt64(truncatingIfNeeded: member.spec.address))
@@ -218,7 +237,7 @@ extension Balancer {
     public struct ServiceCounts: Sendable, Equatable {
         /// Connections that were given a backend.
         public var chosen: UInt64 = 0
-        /// Connections for which there was none.
+        /// Packets that would have begun a connection, for which there was none.
         public var refused: UInt64 = 0
         /// Of those given one, how many came back to the one that their client had.
         public var returned: UInt64 = 0
@@ -233,6 +252,9 @@ extension Balancer {
     /// Answers a query, as the tracker gets it answered.
     package func choose(_ query: inout BackendQuery) { table.choose(&query) }
 
+    /// Is told what became of it.
+    package func conclude(_ query: inout BackendQuery, isMade: Bool) { table.conclude(&query, isMade: isMade) }
+
     public func counts(ofService number: UInt32) -> ServiceCounts {
         ServiceCounts(
             chosen: weft_atomic_load(table.service(number, .chosen)),
@@ -240,7 +262,7 @@ extension Balancer {
             returned: weft_atomic_load(table.service(number, .returned)))
     }
 
-    /// How often a backend was chosen.
+    /// Connections that a backend was given.
     public func chosen(backend number: UInt32) -> UInt64 { weft_atomic_load(table.backend(number, .chosen)) }
 
     /// Pairs of client and service that were forgotten for want of room before their time was over.
@@ -281,7 +303,7 @@ struct BalancerMemory: ~Copyable {
         let affinity = AffinityTable(
             entries: affinity.start.assumingMemoryBound(to: UInt64.self),
             locks: locks.start.assumingMemoryBound(to: UInt64.self),
-            counters: counters.start.assumingMemoryBound(to: UInt64.self))
+            counters: counters.start.assumingMemoryBound(to: UInt64.self), seed: seed)
         return BalancerTable(
             services: services.start.assumingMemoryBound(to: UInt64.self),
             backends: backends.start.assumingMemoryBound(to: UInt64.self), connections: connections,

@@ -10,13 +10,15 @@
 //     ChoiceBlock              everything that a choice reads about one service, in one piece of memory
 //     BalancerTable            slots of services and backends, and the choice itself
 //     AffinityTable            client -> backend, of fixed size
+//     BalancerUse              what services take of the module's limits
 //     Balancer                 the owner: takes changes, makes blocks, frees them
 //
 // Numbers
 // -------
 // A service has a number, and so has each of its backends; both are places in flat tables that never move, so whatever keeps a
 // number (a cached program, a connection) needs no reference. A backend's number stays the same through changes of its service.
-// It is given out again only when no worker can still choose it and no connection has it (`reclaim`).
+// It is given out again only when no worker can still choose it and no connection has it (`reclaim`). What may outlive that, the
+// memory of which client had it, has the number's generation too.
 //
 // Threads
 // -------
@@ -33,12 +35,69 @@
 // connections or clients: the affinity table has room for 262,144 pairs of client and service and gives up those that would
 // expire first, which is counted.
 
+import Conntrack
+
 /// Limits of the module; the tables are reserved as address space and resident only where they are used.
 public enum BalancerLimits {
     /// Services at the most.
     public static var services: Int { 1 << 17 }
     /// Backends of one service at the most: tables name them with 16 bits.
     public static var backendsPerService: Int { 65535 }
+    /// Backends of all services; their numbers are below.
+    public static var backends: Int { BackendChooser.backendLimit }
     /// Bytes of choice tables of all services together.
     public static var tableBytes: Int { 4 << 30 }
+}
+
+/// What services take of that.
+public struct BalancerUse: Sendable, Equatable {
+    public private(set) var services = 0
+    public private(set) var backends = 0
+    /// Bytes of choice tables.
+    public private(set) var tableBytes = 0
+
+    public init() {}
+
+    public mutating func add(_ spec: ServiceSpec) { change(spec, 1) }
+    public mutating func remove(_ spec: ServiceSpec) { change(spec, -1) }
+
+    private mutating func change(_ spec: ServiceSpec, _ step: Int) {
+        services += step
+        backends += step * spec.backends.count
+        tableBytes += step * spec.tableBytes
+    }
+
+    /// Whether a balancer has room for it.
+    public func check() throws(BalancerError) {
+        guard services < BalancerLimits.services else {
+            throw BalancerError("no more than \(BalancerLimits.services - 1) services")
+        }
+        guard backends < BalancerLimits.backends else {
+            throw BalancerError("no more than \(BalancerLimits.backends - 1) backends over all services")
+        }
+        guard tableBytes <= BalancerLimits.tableBytes else {
+            throw BalancerError(
+                "tables of all services would take \(tableBytes >> 20) MB, \(BalancerLimits.tableBytes >> 20) at the most: "
+                    + "use another algorithm, or a smaller maglev-size")
+        }
+    }
+}
+
+extension ServiceSpec {
+    /// What must hold for a service by itself, beyond each single value.
+    public func check() throws(BalancerError) {
+        var seen: Set<Endpoint> = []
+        for backend in backends {
+            let endpoint = backend.endpoint(ipProtocol: self.endpoint.ipProtocol)
+            guard seen.insert(endpoint).inserted else { throw BalancerError("backend \(endpoint.text) is there twice") }
+        }
+        guard backends.count <= BalancerLimits.backendsPerService else {
+            throw BalancerError(
+                "\(backends.count) backends: a service has \(BalancerLimits.backendsPerService) at the most")
+        }
+        if algorithm == .maglev, maglevSize <= backends.count {
+            throw BalancerError(
+                "maglev-size \(maglevSize): must be greater than the number of backends, \(backends.count)")
+        }
+    }
 }

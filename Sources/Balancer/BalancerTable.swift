@@ -17,16 +17,18 @@ struct BalancerTable {
         case block
         /// Rises with each choice.
         case cursor
-        // Connections that were given a backend, that found none, and that came back to theirs.
+        // Connections that were given a backend, packets that found none, and connections that came back to theirs.
         case chosen, refused, returned
     }
 
     enum BackendWord: Int {
         // Written before the number is first used.
-        case addressHigh, addressLow, port, service
+        case addressHigh, addressLow, port
+        /// How often the number was given back. The only word that outlives the backend.
+        case generation
         /// 1: may be given to new connections.
         case accepts
-        /// How often it was chosen.
+        /// How often it was chosen for a connection that was made.
         case chosen
     }
 
@@ -60,8 +62,6 @@ struct BalancerTable {
             return
         }
         let chosen = header.pointee.affinity == 0 ? pick(block, query) : pickAgain(block, query)
-        weft_atomic_add(service(number, .chosen), 1)
-        weft_atomic_add(backend(chosen, .chosen), 1)
         query.pointee.outcome = .chosen
         query.pointee.backend = chosen
         query.pointee.address =
@@ -81,24 +81,43 @@ struct BalancerTable {
         }
     }
 
+    /// The choice led to a connection, and is counted; or it did not, and nobody has to come back to it. Any worker's thread.
+    func conclude(_ query: UnsafeMutablePointer<BackendQuery>, isMade: Bool) {
+        let number = query.pointee.service
+        let chosen = query.pointee.backend
+        if isMade {
+            weft_atomic_add(service(number, .chosen), 1)
+            weft_atomic_add(backend(chosen, .chosen), 1)
+            if query.pointee.affinity == .returns { weft_atomic_add(service(number, .returned), 1) }
+        } else if query.pointee.affinity == .begins {
+            let client = AffinityTable.Client(query.pointee.tuple, service: number, seed: affinity.seed)
+            let line = affinity.lock(client)
+            affinity.forget(client, line, owner(chosen))
+            affinity.unlock(line)
+        }
+    }
+
+    private func owner(_ number: UInt32) -> AffinityTable.Owner {
+        AffinityTable.Owner(backend: number, generation: weft_atomic_load(backend(number, .generation)))
+    }
+
     /// The backend that the client had, while that is remembered and may be given; else one by the algorithm.
     private func pickAgain(_ block: ChoiceBlock, _ query: UnsafeMutablePointer<BackendQuery>) -> UInt32 {
         let number = query.pointee.service
-        let client = AffinityTable.Client(query.pointee.tuple, service: number)
+        let client = AffinityTable.Client(query.pointee.tuple, service: number, seed: affinity.seed)
         let line = affinity.lock(client)
         defer { affinity.unlock(line) }
         let expiry = query.pointee.now &+ block.header.pointee.affinity
         if let known = affinity.find(client, line, now: query.pointee.now),
-            weft_atomic_load(backend(known, .accepts)) != 0,
-            // Numbers are given out again: what is remembered may be of a service that is gone.
-            weft_atomic_load(backend(known, .service)) == UInt64(number)
+            weft_atomic_load(backend(known.backend, .accepts)) != 0, known == owner(known.backend)
         {
-            affinity.store(client, line, backend: known, expiry: expiry, now: query.pointee.now)
-            weft_atomic_add(service(number, .returned), 1)
-            return known
+            affinity.store(client, line, known, expiry: expiry, now: query.pointee.now)
+            query.pointee.affinity = .returns
+            return known.backend
         }
         let chosen = pick(block, query)
-        affinity.store(client, line, backend: chosen, expiry: expiry, now: query.pointee.now)
+        affinity.store(client, line, owner(chosen), expiry: expiry, now: query.pointee.now)
+        query.pointee.affinity = .begins
         return chosen
     }
 

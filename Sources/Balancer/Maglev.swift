@@ -1,3 +1,5 @@
+import Base
+
 /// Maglev's table (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", NSDI 2016, section 3.4).
 ///
 /// Every backend has a permutation of the table's places, made of two hashes of its name: `offset + j * skip`. In turn, each
@@ -46,21 +48,36 @@ public enum Maglev {
             (members[$0].address, members[$0].port) < (members[$1].address, members[$1].port)
         }
         let largest = members.reduce(1) { max($0, UInt64($1.weight)) }
-        var next = order.map { Int(hash(members[$0], 0x9e37_79b9_7f4a_7c15) % UInt64(size)) }
-        let skip = order.map { Int(hash(members[$0], 0xc2b2_ae3d_27d4_eb4f) % UInt64(size - 1)) + 1 }
-        var credit = [UInt64](repeating: 0, count: order.count)
-        var left = size
-        while true {
-            for i in order.indices {
-                credit[i] += UInt64(members[order[i]].weight)
-                guard credit[i] >= largest else { continue }
-                credit[i] -= largest
-                while table[next[i]] != .max { next[i] = (next[i] + skip[i]) % size }
-                table[next[i]] = UInt16(truncatingIfNeeded: order[i])
-                left -= 1
-                if left == 0 { return table }
-            }
+        let permutations = order.map { permutation(members[$0], size: size) }
+        var next = permutations.map(\.offset)
+        let skip = permutations.map(\.skip)
+        // It has collected its k-th whole in round ceil(k * largest / weight). So who takes the next place is looked up in a heap
+        // of rounds, and within a round of turns: going through rounds in which nobody takes any would take very long where one
+        // weight is much greater than the others.
+        var taken = [UInt64](repeating: 1, count: order.count)
+        func round(_ i: Int) -> UInt64 {
+            let weight = UInt64(members[order[i]].weight)
+            return (taken[i] &* largest &+ weight &- 1) / weight
         }
+        var heap = MinHeap(order.indices.map { round($0) << 16 | UInt64($0) })
+        for _ in 0..<size {
+            let i = Int(truncatingIfNeeded: (heap.first ?? 0) & 0xffff)
+            while table[next[i]] != .max {
+                next[i] += skip[i]
+                if next[i] >= size { next[i] -= size }
+            }
+            table[next[i]] = UInt16(truncatingIfNeeded: order[i])
+            taken[i] += 1
+            heap.replaceFirst(with: round(i) << 16 | UInt64(i))
+        }
+        return table
+    }
+
+    package static func permutation(_ member: Member, size: Int) -> (offset: Int, skip: Int) {
+        (
+            Int(hash(member, 0x9e37_79b9_7f4a_7c15) % UInt64(size)),
+            Int(hash(member, 0xc2b2_ae3d_27d4_eb4f) % UInt64(size - 1)) + 1
+        )
     }
 
     private static func hash(_ member: Member, _ salt: UInt64) -> UInt64 {

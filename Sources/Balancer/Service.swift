@@ -49,9 +49,9 @@ public struct BackendSpec: Hashable, Sendable {
         self.station = station
     }
 
-    /// Whether it is the same backend, whatever is said of it.
-    public func isSame(as other: BackendSpec) -> Bool {
-        address == other.address && isIPv6 == other.isIPv6 && port == other.port
+    /// Where it is: what makes it the same backend, whatever is said of it.
+    public func endpoint(ipProtocol: UInt8 = 6) -> Endpoint {
+        Endpoint(address: address, isIPv6: isIPv6, ipProtocol: ipProtocol, port: port)
     }
 }
 

@@ -50,6 +50,13 @@ struct Connection {
         (base + offset).assumingMemoryBound(to: T.self)
     }
 
+    /// Asks for the whole record, to be written.
+    @inline(__always) func prefetch() {
+        for line in 0..<Self.size / 64 { weft_prefetch_write(base + line &* 64) }
+    }
+    @inline(__always) func prefetchLinks() { weft_prefetch_write(base + Offset.zoneNext) }
+    @inline(__always) func prefetchControl() { weft_prefetch_write(base + Offset.control) }
+
     @inline(__always) var original: UnsafeMutablePointer<ConnectionTuple> { pointer(Offset.original) }
     @inline(__always) var reply: UnsafeMutablePointer<ConnectionTuple> { pointer(Offset.reply) }
     @inline(__always) var label: UnsafeMutablePointer<UInt64> { pointer(Offset.label) }

@@ -24,8 +24,11 @@ enum InsertResult {
     case inserted(UInt32)
     /// Somebody else has the original tuple by now.
     case exists
-    /// Somebody else has the reply tuple.
+    /// Somebody else has the reply tuple, and it was chosen: another may be free.
     case replyTaken
+    /// Somebody else has it, and it is the mirror image of the original: packets of one end would be taken for another
+    /// connection's, one that is translated.
+    case clash
     case outOfMemory
 }
 
@@ -38,7 +41,11 @@ extension ConnectionTable {
         lock(shard, other)
         defer { unlock(shard, other) }
         guard find(new.original, new.originalHash, now: now) == nil else { return .exists }
-        if new.traits.contains(.hasReplyEntry), find(new.reply, new.replyHash, now: now) != nil { return .replyTaken }
+        if new.traits.contains(.hasReplyEntry) {
+            if find(new.reply, new.replyHash, now: now) != nil { return .replyTaken }
+        } else if find(new.reply, new.originalHash, now: now) != nil {
+            return .clash
+        }
         let index = takeSlot(shard)
         guard index != 0 else { return .outOfMemory }
         let connection = connection(index)

@@ -17,7 +17,7 @@ extension ConnectionTable {
         if free != 0 {
             let next = connection(free).nextFree.pointee
             body.pointee.free = next
-            prefetchSlot(next)
+            connection(next).prefetch()
             return free
         }
         if body.pointee.pieceLeft == 0 {
@@ -30,14 +30,9 @@ extension ConnectionTable {
         let index = body.pointee.piece
         body.pointee.piece &+= 1
         body.pointee.pieceLeft &-= 1
-        prefetchSlot(index &+ 1)
+        // The next one will soon be wanted.
+        connection(index &+ 1).prefetch()
         return index
-    }
-
-    /// Asks for the record that the shard will give out next.
-    private func prefetchSlot(_ index: UInt32) {
-        let record = connection(index).base
-        for line in 0..<Connection.size / 64 { weft_prefetch_write(record + line &* 64) }
     }
 
     func rest(_ connection: Connection, _ index: UInt32, _ shard: Int) {

@@ -112,8 +112,10 @@ struct Shard {
     /// Slots left of the last piece taken from the slab, and the first of them.
     var pieceLeft: UInt32 = 0
     var piece: UInt32 = 0
-    /// Where the next search for a victim begins.
+    /// Where the last search for a victim ended, and what it and the one before it found for those who will need room.
     var hand: UInt32 = 0
+    var nextVictim: UInt32 = 0
+    var victimAfter: UInt32 = 0
     /// Slots of the wheel's first level that are not empty.
     var occupied: UInt64 = 0
     /// First connection of each slot of the wheel.

@@ -23,29 +23,29 @@ extension ConnectionTracker {
             finish(&step, nil)
             return true
         }
-        guard makeRoom(step) else { return refuse(&step, .drop(.serviceUntracked)) }
-        let policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
-        new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
-        new.expiry = step.now &+ table.timeout(new.timeout)
-        new.byteCount = UInt64(step.packet.pointee.length)
-        new.backend = query.backend
-        // Somebody may take the translation before it is entered; the next search sees that.
-        for _ in 0..<4 {
-            guard chooseReply(&new, step, query) else { break }
-            switch table.insert(new, now: step.now) {
-            case .inserted(let index):
-                step.count(.created)
-                step.count(.new)
-                return begin(&step, index, remembering: query.station)
-            case .exists: return false
-            case .replyTaken: continue
-            case .outOfMemory:
-                step.count(.refusedByMemory)
-                return refuse(&step, .drop(.serviceUntracked))
-            }
+        guard makeRoom(step) else {
+            conclude(&query, chooser, isMade: false)
+            return refuse(&step, .drop(.serviceUntracked))
         }
-        step.count(.natExhausted)
-        return refuse(&step, .drop(.serviceUntracked))
+        new.backend = query.backend
+        let entry = enter(&new, step) { chooseReply(&$0, step, query) }
+        switch entry {
+        case .made(let index):
+            conclude(&query, chooser, isMade: true)
+            return begin(&step, index, remembering: query.station)
+        case .exists: return false
+        case .refused(let counter):
+            step.count(counter)
+            conclude(&query, chooser, isMade: false)
+            return refuse(&step, .drop(.serviceUntracked))
+        }
+    }
+
+    /// Tells who chose what became of it.
+    private func conclude(_ query: inout BackendQuery, _ chooser: BackendChooser, isMade: Bool) {
+        withUnsafeMutablePointer(to: &query) {
+            chooser.conclude(chooser.context, UnsafeMutableRawPointer($0), isMade)
+        }
     }
 
     /// The packet goes no further: a service's address is nobody's own, so there is nowhere to send it as it is.

@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Memory
+import Synchronization
 
 /// Looks tuples up for the choice of a translation.
 struct TableProbe: TupleProbe {
@@ -74,35 +75,54 @@ extension ConnectionTracker {
         _ new: inout NewConnection, _ step: inout TrackStep, _ expected: ExpectedConnection?
     ) -> Bool {
         let request = step.request
-        let policy = ConnectionTable.policy(named: request.pointee.policy) ?? table.policy(zone: step.zone)
-        new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
-        new.expiry = step.now &+ table.timeout(new.timeout)
-        new.byteCount = UInt64(step.packet.pointee.length)
         let kind = expected?.kind ?? request.pointee.kind
         let translates = request.pointee.translates && kind != .none
         if translates { new.traits.insert(kind == .source ? .sourceNAT : .destinationNAT) }
         new.traits.formUnion(Self.helperTrait(new.original, request.pointee.helper))
-        // Somebody may take the chosen translation before it is entered; the next choice sees that.
+        let entry = enter(&new, step) { chooseReply(&$0, step, translates, expected) }
+        switch entry {
+        case .made(let index): return begin(&step, index)
+        case .exists: return false
+        case .refused(let counter):
+            step.count(counter)
+            step.count(.new)
+            finish(&step, nil)
+            return true
+        }
+    }
+
+    enum Entry {
+        case made(UInt32)
+        /// Somebody else made it.
+        case exists
+        /// Why it is not remembered.
+        case refused(TrackCounter)
+    }
+
+    /// Enters a new connection into the table, and counts it.
+    ///
+    /// - Parameter choose: sets its reply tuple; false if there is none to be had. Somebody may take the chosen one before it is
+    ///   entered; the next choice sees that.
+    func enter(_ new: inout NewConnection, _ step: TrackStep, choose: (inout NewConnection) -> Bool) -> Entry {
+        let policy = ConnectionTable.policy(named: step.request.pointee.policy) ?? table.policy(zone: step.zone)
+        new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
+        new.expiry = step.now &+ table.timeout(new.timeout)
+        new.byteCount = UInt64(step.packet.pointee.length)
         for _ in 0..<4 {
-            guard chooseReply(&new, step, translates, expected) else { break }
+            guard choose(&new) else { break }
             switch table.insert(new, now: step.now) {
             case .inserted(let index):
                 step.count(.created)
                 step.count(.new)
-                return begin(&step, index)
-            case .exists: return false
+                if new.traits.translates { natCounters.translated.add(1, ordering: .relaxed) }
+                return .made(index)
+            case .exists: return .exists
             case .replyTaken: continue
-            case .outOfMemory:
-                step.count(.refusedByMemory)
-                step.count(.new)
-                finish(&step, nil)
-                return true
+            case .clash: return .refused(.clash)
+            case .outOfMemory: return .refused(.refusedByMemory)
             }
         }
-        step.count(.natExhausted)
-        step.count(.new)
-        finish(&step, nil)
-        return true
+        return .refused(.natExhausted)
     }
 
     private func chooseReply(

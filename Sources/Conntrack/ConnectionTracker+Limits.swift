@@ -108,7 +108,9 @@ extension ConnectionTracker {
         return used
     }
 
-    /// Looks at a few buckets of the packet's shard, each time the next ones.
+    /// Gives up the connection that the search before the last one in the packet's shard found, and looks for another. What that
+    /// needs is on its way since: first its record, then the records that it is linked with. So a flood at the limit does not
+    /// wait for memory.
     @inline(never) private func dropInShard(_ step: TrackStep) -> Bool {
         let age = weft_atomic_load(table.shared(.earlyDropAge))
         guard age != .max else { return false }
@@ -116,19 +118,61 @@ extension ConnectionTracker {
         let shard = ConnectionTable.shard(step.hash)
         let body = table.shards + shard
         table.lock(shard)
-        let count = weft_atomic_load(table.addressWord(shard)) & 0xffff_ffff
-        for _ in 0..<Self.searchBudget / 4 where victim.value > 1 {
-            body.pointee.hand = UInt64(body.pointee.hand) &+ 1 < count ? body.pointee.hand &+ 1 : 0
-            let line = table.bucket(shard, UInt64(body.pointee.hand))
-            for i in 0..<ConnectionTable.entriesPerBucket {
-                let entry = weft_atomic_load(line + i)
-                if entry != 0 { weigh(UInt32(truncatingIfNeeded: entry), &victim, step, age) }
-                // Under a flood most are as worthless as can be, and each look costs cache misses.
-                if victim.value <= 1 { break }
-            }
+        if body.pointee.nextVictim != 0 { weigh(body.pointee.nextVictim, &victim, step, age) }
+        if victim.value > 1 { search(shard, &victim, step, age) }
+        if victim.value <= 1 {
+            prefetchLinked(body.pointee.victimAfter, shard)
+            body.pointee.nextVictim = body.pointee.victimAfter
+            var after = Victim()
+            search(shard, &after, step, age)
+            body.pointee.victimAfter = after.value <= 1 ? after.index : 0
+            table.connection(body.pointee.victimAfter).prefetch()
+            prefetchSearch(shard)
         }
         table.unlock(shard)
         return drop(victim, step)
+    }
+
+    /// Asks for the records that one is linked with. Links are written under the lock of the shard of the original tuple.
+    private func prefetchLinked(_ index: UInt32, _ shard: Int) {
+        let connection = table.connection(index)
+        guard index != 0, ConnectionTable.shard(connection.originalHash) == shard else { return }
+        table.connection(connection.zoneNext.pointee).prefetchLinks()
+        table.connection(connection.zonePrevious.pointee).prefetchLinks()
+        table.connection(connection.wheelNext.pointee).prefetchLinks()
+        table.connection(connection.wheelPrevious.pointee).prefetchLinks()
+    }
+
+    /// Looks at a few buckets of a shard, each time the next ones. The caller holds its lock.
+    private func search(_ shard: Int, _ victim: inout Victim, _ step: TrackStep, _ age: UInt64) {
+        for _ in 0..<Self.searchBudget / 4 where victim.value > 1 {
+            let number = hand(shard, ahead: 1)
+            table.shards[shard].hand = UInt32(truncatingIfNeeded: number)
+            let line = table.bucket(shard, number)
+            for i in 0..<ConnectionTable.entriesPerBucket {
+                let entry = weft_atomic_load(line + i)
+                if entry != 0 { weigh(UInt32(truncatingIfNeeded: entry), &victim, step, age) }
+                // Under a flood most are as worthless as can be.
+                if victim.value <= 1 { break }
+            }
+        }
+    }
+
+    private func hand(_ shard: Int, ahead: UInt64) -> UInt64 {
+        let number = UInt64(table.shards[shard].hand) &+ ahead
+        return number < weft_atomic_load(table.addressWord(shard)) & 0xffff_ffff ? number : 0
+    }
+
+    /// Asks for what the next searches will look at: the connections of two buckets, and two more buckets.
+    private func prefetchSearch(_ shard: Int) {
+        for ahead in 1...2 as ClosedRange<UInt64> {
+            let line = table.bucket(shard, hand(shard, ahead: ahead))
+            for i in 0..<ConnectionTable.entriesPerBucket {
+                let entry = weft_atomic_load(line + i)
+                if entry != 0 { table.connection(UInt32(truncatingIfNeeded: entry)).prefetchControl() }
+            }
+            weft_prefetch(table.bucket(shard, hand(shard, ahead: ahead &+ 2)))
+        }
     }
 }
 

@@ -142,6 +142,8 @@ extension ConnectionTracker {
         }
         if step.read.isRelated {
             step.state = TrackState.invalid
+            step.count(.invalid)
+            step.count(.unknownError)
             finish(&step, nil)
             return true
         }

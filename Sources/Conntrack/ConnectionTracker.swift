@@ -110,15 +110,8 @@ struct TrackerMemory: ~Copyable {
     }
 
     func makeTable(_ configuration: TrackerConfiguration) -> ConnectionTable {
-        // Three keys from one seed (the finaliser of SplitMix64).
-        var state = configuration.seed
-        func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ z &>> 30) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ z &>> 27) &* 0x94d0_49bb_1331_11eb
-            return z ^ z &>> 31
-        }
+        // Three keys from one seed.
+        var random = SplitMix64(seed: configuration.seed)
         return ConnectionTable(
             records: records.start, lastSlot: UInt32(clamping: slots),
             buckets: buckets.start.assumingMemoryBound(to: UInt64.self), bucketLimit: UInt32(clamping: bucketLimit),
@@ -129,8 +122,9 @@ struct TrackerMemory: ~Copyable {
             zoneHeads: zoneHeads.start.assumingMemoryBound(to: UInt32.self),
             timeouts: timeouts.start.assumingMemoryBound(to: UInt64.self),
             shared: shared.start.assumingMemoryBound(to: UInt64.self),
-            backendCounts: backendCounts.start.assumingMemoryBound(to: UInt64.self), key0: next() | 1, key1: next() | 1,
-            key2: next() | 1)
+            backendCounts: backendCounts.start.assumingMemoryBound(to: UInt64.self), key0: random.next() | 1,
+            key1: random.next() | 1,
+            key2: random.next() | 1)
     }
 
     func prepare(_ table: ConnectionTable, _ configuration: TrackerConfiguration) {

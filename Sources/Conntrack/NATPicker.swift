@@ -46,13 +46,13 @@ public final class NATCounters: Sendable {
 public struct NATPicker: Sendable {
     /// Salt of the hash, the same in every picker of a switch.
     let basis: UInt64
-    var randomState: UInt64
+    var random: SplitMix64
     public let counters: NATCounters
 
     /// `seed`: what `random` starts from.
     public init(basis: UInt64, seed: UInt64, counters: NATCounters) {
         self.basis = basis
-        randomState = seed
+        random = SplitMix64(seed: seed)
         self.counters = counters
     }
 
@@ -66,13 +66,12 @@ public struct NATPicker: Sendable {
     ) -> ConnectionTuple? {
         var search = NATSearch(original, base ?? original.reversed, request, self)
         let found = search.run(&probe)
-        randomState = search.randomState
+        random = search.random
         if search.collisions > 0 { counters.collisions.add(UInt64(search.collisions), ordering: .relaxed) }
         guard found else {
             counters.exhausted.add(1, ordering: .relaxed)
             return nil
         }
-        counters.translated.add(1, ordering: .relaxed)
         return search.reply
     }
 }
@@ -81,7 +80,7 @@ public struct NATPicker: Sendable {
 struct NATSearch {
     var reply: ConnectionTuple
     var collisions = 0
-    var randomState: UInt64
+    var random: SplitMix64
     let original: ConnectionTuple
     let request: TrackRequest
     let hash: UInt64
@@ -97,7 +96,7 @@ struct NATSearch {
         self.original = original
         self.request = request
         reply = base
-        randomState = picker.randomState
+        random = picker.random
         hash = Self.hash(original, basis: picker.basis)
         // Open vSwitch bounds ranges of IPv6 addresses likewise, to what a 32-bit hash can reach.
         let span =
@@ -127,14 +126,6 @@ struct NATSearch {
         add(tuple.dstHigh)
         h = h &* 0x94d0_49bb_1331_11eb
         return h ^ h &>> 31
-    }
-
-    mutating func random() -> UInt64 {
-        randomState &+= 0x9e37_79b9_7f4a_7c15
-        var z = randomState
-        z = (z ^ z &>> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z &>> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z &>> 31
     }
 
     /// Whether `reply` ends as a tuple that is free.
@@ -191,7 +182,7 @@ struct NATSearch {
     /// Where in a range of ports the search begins, as a 32-bit fraction.
     private mutating func portStart() -> UInt64 {
         switch request.selection {
-        case .random: return random() &>> 32
+        case .random: return random.next() &>> 32
         case .hash:
             var others = original
             if request.kind == .source { others.sourcePort = 0 } else { others.destinationPort = 0 }
@@ -243,7 +234,7 @@ struct NATSearch {
             }
             guard probes < size, probes >= 16, round > Self.shortRound else { return false }
             probes /= 2
-            port = range.first &+ UInt16(truncatingIfNeeded: ((random() &>> 32) &* UInt64(size)) &>> 32)
+            port = range.first &+ UInt16(truncatingIfNeeded: ((random.next() &>> 32) &* UInt64(size)) &>> 32)
         }
     }
 

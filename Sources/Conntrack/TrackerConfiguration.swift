@@ -35,8 +35,12 @@ public enum TrackCounter: Int, CaseIterable, Sendable {
     case earlyDrop
     /// Not committed.
     case refusedByLimit, refusedByZoneLimit, refusedByMemory, natExhausted
+    /// Not committed: its answers would be those of a translated connection.
+    case clash
     case malformed, badNetworkChecksum, badTransportChecksum
     case badTCPFlags, outsideWindow, notFirstPacket
+    /// ICMP errors about a packet of no connection.
+    case unknownError
     /// Packets that a session took to their connection without a lookup.
     case resumed
 

@@ -1,3 +1,4 @@
+import Base
 import Flow
 import Memory
 
@@ -26,7 +27,7 @@ extension FlowCache {
             fill(second, key, hash, flow, tuple)
         } else if makeRoom(first) {
             fill(first, key, hash, flow, tuple)
-        } else if nextRandom() & 15 == 0 {
+        } else if random.next() & 15 == 0 {
             fill(first, key, hash, flow, tuple)
         }
     }

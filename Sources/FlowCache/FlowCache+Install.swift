@@ -1,4 +1,5 @@
 import Actions
+import Base
 import CLinux
 import Flow
 import Memory
@@ -218,7 +219,7 @@ extension FlowCache {
     private mutating func evict(_ stations: (Credit, UInt64) -> Void) {
         var victim: UInt32?
         for _ in 0..<8 {
-            let flow = UInt32(truncatingIfNeeded: nextRandom() >> 32) % max(1, recordTop)
+            let flow = UInt32(truncatingIfNeeded: random.next() >> 32) % max(1, recordTop)
             // One that sessions go through is in use, whatever it has counted itself.
             guard records[Int(flow)].serial != 0, accounts[Int(flow)].paths == 0 else { continue }
             if let best = victim, records[Int(best)].used <= records[Int(flow)].used { continue }

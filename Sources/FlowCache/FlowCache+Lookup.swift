@@ -1,3 +1,4 @@
+import Base
 import CLinux
 import Flow
 import Memory
@@ -297,14 +298,7 @@ extension FlowCache {
     mutating func remember(_ key: UnsafePointer<UInt64>, _ hash: UInt64, _ flow: UInt32) {
         let bucket = signatures + Int(hash &>> 16 & signatureMask) &* SignatureBucket.byteCount
         SignatureBucket.insert(
-            bucket, SignatureBucket.signature(hash), flow, victim: Int(truncatingIfNeeded: nextRandom() & 7))
+            bucket, SignatureBucket.signature(hash), flow, victim: Int(truncatingIfNeeded: random.next() & 7))
         enterExact(key, hash, flow)
-    }
-
-    mutating func nextRandom() -> UInt64 {
-        random ^= random &<< 13
-        random ^= random &>> 7
-        random ^= random &<< 17
-        return random
     }
 }

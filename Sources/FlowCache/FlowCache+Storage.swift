@@ -75,7 +75,7 @@ public struct FlowCache: ~Copyable {
     public var flowCount: Int { flows }
     var nextSerial: UInt64 = 1
     var sweepAt: UInt32 = 0
-    var random: UInt64 = 0x2545_f491_4f6c_dd1d
+    var random = SplitMix64(seed: 2)
 
     /// Words an entry of the exact cache: one cache line.
     @inlinable static var exactWords: Int { 8 }

@@ -17,6 +17,8 @@ extension SessionCache {
         return true
     }
 
+    private static var manyPaths: Int { 64 }
+
     /// Looks the burst's first `count` packets up: afterwards `found` has each packet's session. How many packets have none.
     public mutating func find(_ count: Int, _ burst: Burst) -> Int {
         let lines = index.lines
@@ -33,6 +35,10 @@ extension SessionCache {
             let session = lines.first(tags[i])
             found[i] = session
             weft_prefetch_write(table.record(session))
+        }
+        // A few paths stay in the nearest cache.
+        if pathCount > Self.manyPaths {
+            for i in 0..<count { table.way(found[i]).prefetch() }
         }
         let prefetcher = tracker._withUnsafeGuaranteedRef { $0.prefetcher }
         var missing = 0

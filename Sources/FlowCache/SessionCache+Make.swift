@@ -208,14 +208,14 @@ extension SessionCache {
         var longest: UInt32 = 0
         let now = UInt32(truncatingIfNeeded: lastNow)
         for _ in 0..<8 {
-            let session = UInt32(truncatingIfNeeded: nextRandom() >> 32) % (top - 1) + 1
+            let session = UInt32(truncatingIfNeeded: random.next() >> 32) % (top - 1) + 1
             guard table.record(session)[2] >> 32 != 0 else { continue }
             let path = table.path(session)
             let isUseless = path.pointee.validity == 0 || !holds(session, path)
             let idle = isUseless ? .max : now &- UInt32(truncatingIfNeeded: table.record(session)[2])
             if victim == 0 || idle > longest { (victim, longest) = (session, idle) }
         }
-        guard victim != 0, longest > 1000 || nextRandom() & 15 == 0 else { return nil }
+        guard victim != 0, longest > 1000 || random.next() & 15 == 0 else { return nil }
         statistics.evicted &+= 1
         remove(victim)
         let session = firstFree
@@ -225,7 +225,9 @@ extension SessionCache {
 
     private func holds(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> Bool {
         let guards = guards(session, path)
-        return tracker._withUnsafeGuaranteedRef { $0.holds(guards[0]) }
+        return tracker._withUnsafeGuaranteedRef { tracker in
+            (0..<Int(path.pointee.trackCount)).allSatisfy { tracker.holds(guards[$0]) }
+        }
     }
 
     private mutating func fill(

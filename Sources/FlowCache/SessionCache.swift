@@ -1,4 +1,5 @@
 import Actions
+import Base
 import CLinux
 import Conntrack
 import Flow
@@ -97,7 +98,7 @@ public struct SessionCache: ~Copyable {
     var pathCount = 0
     var sweepAt: UInt32 = 1
     var sweepPathAt: UInt32 = 1
-    var random: UInt64 = 0x9e37_79b9_7f4a_7c15
+    var random = SplitMix64(seed: 1)
     /// Rises when a session or path goes: numbers found before may mean another one now.
     public internal(set) var changes: UInt64 = 0
     /// Milliseconds, at the last burst or sweep.
@@ -172,12 +173,5 @@ public struct SessionCache: ~Copyable {
 
     func guards(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {
         table.guards(session, Int(path.pointee.trackCount))
-    }
-
-    mutating func nextRandom() -> UInt64 {
-        random ^= random &<< 13
-        random ^= random &>> 7
-        random ^= random &<< 17
-        return random
     }
 }

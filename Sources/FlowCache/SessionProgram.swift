@@ -121,17 +121,6 @@ enum SessionProgram {
     }
 }
 
-extension ProgramStep {
-    /// Where the step ends, bodies included.
-    func end(_ words: UnsafePointer<UInt64>) -> Int {
-        switch op {
-        case .clone: next + Int(immediate)
-        case .checkLength: next + Int(words[operands] >> 32) + Int(words[operands] & 0xffff_ffff)
-        default: next
-        }
-    }
-}
-
 extension ActionBlock {
     /// Whether the program puts headers on or takes them off.
     var movesHeaders: Bool {

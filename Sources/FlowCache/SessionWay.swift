@@ -1,3 +1,4 @@
+import CLinux
 import Conntrack
 import Memory
 
@@ -10,6 +11,13 @@ public struct SessionWay {
 
     @inlinable @inline(__always) func word(_ number: Int) -> UInt64 {
         base.load(fromByteOffset: number &* 8, as: UInt64.self)
+    }
+
+    /// Asks for all that is read here.
+    @inline(__always) func prefetch() {
+        weft_prefetch(base)
+        weft_prefetch_write(base + 64)
+        weft_prefetch(base + 128)
     }
 
     /// Whether a key is one of this path's.

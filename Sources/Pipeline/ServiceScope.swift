@@ -53,16 +53,12 @@ public final class ServiceScope {
     /// The port or bridge of this name.
     public let name: String
     /// VIPs and what is known of them.
-    var targets = EndpointSet<Target>()
+    var targets = EndpointSet<AppliedService>()
     /// Backends, whose packets may be replies.
     var sources = EndpointSet<Source>()
     /// How many services answer ARP, neighbour solicitations, echo requests.
     var answering = (arp: 0, nd: 0, echo: 0)
     public private(set) var services: [String: AppliedService] = [:]
-
-    struct Target {
-        var service: AppliedService
-    }
 
     struct Source {
         var zone: UInt16
@@ -77,7 +73,7 @@ public final class ServiceScope {
 
     func add(_ service: AppliedService) {
         services[service.name] = service
-        targets.insert(service.endpoint, Target(service: service))
+        targets.insert(service.endpoint, service)
         if let standIn = service.standIn {
             targets.hold(standIn, isIPv6: service.endpoint.isIPv6, zone: service.zone, service: nil)
         }
@@ -110,18 +106,29 @@ public final class ServiceScope {
     }
 
     /// The service that has this endpoint.
-    public func service(at endpoint: Endpoint) -> AppliedService? { targets[endpoint]?.service }
+    public func service(at endpoint: Endpoint) -> AppliedService? { targets[endpoint] }
 
-    /// Some service with another name; all of them share a zone.
-    public func anyService(but name: String) -> AppliedService? {
-        for service in services.values.prefix(2) where service.name != name { return service }
-        return nil
+    // Of services but those of some names: who has what a new one must not have.
+
+    public func service(at endpoint: Endpoint, but names: Set<String>) -> AppliedService? {
+        service(at: endpoint).flatMap { names.contains($0.name) ? nil : $0 }
+    }
+
+    /// Some service; all of them share a zone.
+    public func anyService(but names: Set<String>) -> AppliedService? {
+        services.values.first { !names.contains($0.name) }
     }
 
     /// Some service that answers for the address of an endpoint.
-    public func answeringService(at endpoint: Endpoint, but name: String) -> AppliedService? {
+    public func answeringService(at endpoint: Endpoint, but names: Set<String>) -> AppliedService? {
         guard let address = targets.find(endpoint.address, isIPv6: endpoint.isIPv6).0 else { return nil }
-        return (address.tcp + address.udp).first { $0.name != name && !$0.answers.isEmpty }
+        return (address.tcp + address.udp).first { !names.contains($0.name) && !$0.answers.isEmpty }
+    }
+
+    /// Some service that has the endpoint as a backend.
+    public func service(withBackend endpoint: Endpoint, but names: Set<String>) -> AppliedService? {
+        guard sources[endpoint] != nil else { return nil }
+        return services.values.first { !names.contains($0.name) && $0.sources.contains(endpoint) }
     }
 
     private func count(_ service: AppliedService, _ step: Int) {

@@ -29,21 +29,26 @@ extension Translator {
         guard own != nil || all != nil else { return false }
         dependencies.formUnion(.services)
         guard !isMirrorOutput(port.index), mayReceive(port) else { return false }
-        if let own, balances(own) { return true }
-        if let all, balances(all) { return true }
-        return false
+        switch etherType {
+        case EtherType.ipv4, EtherType.ipv6:
+            if etherType == EtherType.ipv6, meets(own, all, { $0.answering.nd > 0 && answersSolicitation($0) }) {
+                return true
+            }
+            // A backend may be a client: what it sends to a service comes first.
+            let isForService = isFragment ? isFragmentForService(own, all) : meets(own, all) { self.isForService($0) }
+            return isForService || meets(own, all) { isFromBackend($0) }
+        case EtherType.arp: return meets(own, all) { $0.answering.arp > 0 && answersARP($0) }
+        default: return false
+        }
     }
 
-    private func balances(_ scope: Unmanaged<ServiceScope>) -> Bool {
-        scope._withUnsafeGuaranteedRef { scope in
-            switch etherType {
-            case EtherType.ipv4, EtherType.ipv6:
-                if etherType == EtherType.ipv6, scope.answering.nd > 0, answersSolicitation(scope) { return true }
-                return isForService(scope) || isFromBackend(scope)
-            case EtherType.arp: return scope.answering.arp > 0 && answersARP(scope)
-            default: return false
-            }
-        }
+    /// Whether something holds for the services at the port or for those at its bridge.
+    private func meets(
+        _ own: Unmanaged<ServiceScope>?, _ all: Unmanaged<ServiceScope>?, _ body: (ServiceScope) -> Bool
+    ) -> Bool {
+        if let own, own._withUnsafeGuaranteedRef(body) { return true }
+        if let all, all._withUnsafeGuaranteedRef(body) { return true }
+        return false
     }
 
     // MARK: Reading
@@ -103,30 +108,43 @@ extension Translator {
         guard let address = found else { return false }
         let ipProtocol = see(Slot.nwProto)
         guard ipProtocol == 6 || ipProtocol == 17 else {
-            if !isFragment, isError(ipProtocol) {
+            if isError(ipProtocol) {
                 track(zone: address.zone, steers: false)
                 return true
             }
             return address.echo > 0 && answersEcho(ipProtocol, address.station)
-        }
-        if isFragment {
-            // Later fragments have no ports. Where one service has the address and protocol they can be nobody else's.
-            let candidates = ipProtocol == 6 ? address.tcp : address.udp
-            guard candidates.count < 2 else {
-                note(.fragmentPolicy)
-                trace { $0.detail("a fragment for an address of several services, dropping") }
-                return true
-            }
-            guard let only = candidates.first else { return false }
-            track(only)
-            return true
         }
         let port = flow[4] >> 16 & 0xffff
         let (target, portBits) = scope.targets.find(
             address, ipProtocol: UInt8(truncatingIfNeeded: ipProtocol), port: UInt16(truncatingIfNeeded: port))
         _ = see(4, (0xffff << UInt64(16 - portBits) & 0xffff) << 16)
         guard let target else { return false }
-        track(target.service)
+        track(target)
+        return true
+    }
+
+    /// Later fragments have no ports. Where one service has the address and protocol they can be nobody else's, be it applied at
+    /// the port or at its bridge.
+    private func isFragmentForService(_ own: Unmanaged<ServiceScope>?, _ all: Unmanaged<ServiceScope>?) -> Bool {
+        var first: AppliedService?
+        var count = 0
+        _ = meets(own, all) { scope in
+            let (found, bits) = scope.targets.find(destination(), isIPv6: etherType == EtherType.ipv6)
+            readDestination(bits)
+            guard let address = found else { return false }
+            let ipProtocol = see(Slot.nwProto)
+            let candidates = ipProtocol == 6 ? address.tcp : ipProtocol == 17 ? address.udp : []
+            first = first ?? candidates.first
+            count += candidates.count
+            return false
+        }
+        guard let first else { return false }
+        guard count == 1 else {
+            note(.fragmentPolicy)
+            trace { $0.detail("a fragment for an address of several services, dropping") }
+            return true
+        }
+        track(first)
         return true
     }
 

@@ -1,3 +1,4 @@
+import Base
 import CLinux
 import Memory
 
@@ -20,9 +21,10 @@ public final class MeterTable: @unchecked Sendable {
     /// Numbers and blocks from here on have never been given out.
     private var freshNumber: UInt32 = 0
     private var freshBlock = 0
-    private var freeNumbers: Set<UInt32> = []
-    /// Those given back last stand last.
+    private var freeNumbers = MinHeap<UInt32>()
+    /// From `firstFree` on, in the order in which they were given back.
     private var freeBlocks: [UnsafeMutableRawPointer] = []
+    private var firstFree = 0
 
     public init() {}
 
@@ -32,9 +34,8 @@ public final class MeterTable: @unchecked Sendable {
     /// Gives out the lowest number, as Open vSwitch does; nil if all are taken. `now` in milliseconds.
     public func add(_ settings: MeterSettings, now: UInt64) -> UInt32? {
         let number: UInt32
-        if let lowest = freeNumbers.min() {
+        if let lowest = freeNumbers.removeFirst() {
             number = lowest
-            freeNumbers.remove(lowest)
         } else {
             guard freshNumber < Self.capacity else { return nil }
             number = freshNumber
@@ -64,8 +65,14 @@ public final class MeterTable: @unchecked Sendable {
 
     private func store(_ settings: MeterSettings, _ number: UInt32, _ now: UInt64) {
         let address: UnsafeMutableRawPointer
-        if freeBlocks.count > Self.fallow {
-            address = freeBlocks.removeFirst()
+        if freeBlocks.count - firstFree > Self.fallow {
+            address = freeBlocks[firstFree]
+            firstFree += 1
+            // Moved up no more often than as many have gone, so it costs nothing by the piece.
+            if firstFree * 2 > freeBlocks.count {
+                freeBlocks.removeFirst(firstFree)
+                firstFree = 0
+            }
         } else {
             // As many blocks as numbers, those that lie fallow, and this one.
             address = blocks.start + freshBlock * MeterBlock.byteCount

@@ -8,9 +8,9 @@ final class Bench {
     let balancer: Balancer
     var now: UInt64 = 1000
 
-    init() {
+    init(seed: UInt64 = 7) {
         connections.initialize(repeating: 0, count: BackendChooser.backendLimit)
-        balancer = Balancer(connections: UnsafePointer(connections), seed: 7)
+        balancer = Balancer(connections: UnsafePointer(connections), seed: seed)
     }
 
     deinit { connections.deallocate() }
@@ -27,12 +27,15 @@ final class Bench {
         return spec
     }
 
-    func ask(_ service: UInt32, client: UInt32, port: UInt16 = 4000, to vip: Endpoint = Bench.vip) -> BackendQuery {
+    func ask(
+        _ service: UInt32, client: UInt32, port: UInt16 = 4000, to vip: Endpoint = Bench.vip, isMade: Bool = true
+    ) -> BackendQuery {
         let tuple = ConnectionTuple(
             src: UInt128(client), dst: vip.address, isIPv6: false, ipProtocol: vip.ipProtocol, sourcePort: port,
             destinationPort: vip.port)
         var query = BackendQuery(service: service, tuple: tuple, now: now)
         balancer.choose(&query)
+        if query.outcome == .chosen { balancer.conclude(&query, isMade: isMade) }
         return query
     }
 

@@ -31,6 +31,41 @@ struct MaglevTests {
         #expect(Double(counts.max() ?? 0) / Double(counts.min() ?? 1) < 1.02)
     }
 
+    /// Round after round, as it is described.
+    static func plain(_ members: [Maglev.Member], size: Int) -> [UInt16] {
+        var table = [UInt16](repeating: .max, count: size)
+        let largest = members.reduce(1) { max($0, UInt64($1.weight)) }
+        let permutations = members.map { Maglev.permutation($0, size: size) }
+        var next = permutations.map(\.offset)
+        var credit = [UInt64](repeating: 0, count: members.count)
+        var left = size
+        while true {
+            for i in members.indices {
+                credit[i] += UInt64(members[i].weight)
+                guard credit[i] >= largest else { continue }
+                credit[i] -= largest
+                while table[next[i]] != .max { next[i] = (next[i] + permutations[i].skip) % size }
+                table[next[i]] = UInt16(i)
+                left -= 1
+                if left == 0 { return table }
+            }
+        }
+    }
+
+    @Test("The table is that of rounds in which each backend collects its weight", arguments: 0..<20)
+    func rounds(seed: Int) {
+        var state = UInt64(seed) &* 0x9e37_79b9_7f4a_7c15 | 1
+        func random(_ limit: UInt64) -> UInt64 {
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return state % limit
+        }
+        let most: UInt64 = seed % 2 == 0 ? 65535 : 5
+        let members = Self.members((0...random(40)).map { _ in UInt32(random(most) + 1) })
+        #expect(Maglev.table(members, size: 1009) == Self.plain(members, size: 1009))
+    }
+
     @Test("Weights give shares")
     func weights() {
         let weights: [UInt32] = [1, 2, 3, 10, 100]

@@ -10,6 +10,8 @@ import Testing
     final class Answer {
         var query = BackendQuery(service: 0, tuple: ConnectionTuple(), now: 0)
         var asked = 0
+        /// What it was told of connections, in order: made or not.
+        var concluded: [Bool] = []
         let stations = UnsafeMutablePointer<UInt64>.allocate(capacity: BackendChooser.backendLimit)
         let context = UnsafeMutablePointer<Unmanaged<Answer>>.allocate(capacity: 1)
 
@@ -28,15 +30,23 @@ import Testing
         }
 
         var chooser: BackendChooser {
-            BackendChooser(context: UnsafeMutableRawPointer(context), stations: stations) { context, query in
-                let answer = context.assumingMemoryBound(to: Unmanaged<Answer>.self).pointee.takeUnretainedValue()
-                let query = query.assumingMemoryBound(to: BackendQuery.self)
-                answer.asked += 1
-                let question = query.pointee
-                query.pointee = answer.query
-                query.pointee.service = question.service
-                query.pointee.tuple = question.tuple
-            }
+            BackendChooser(
+                context: UnsafeMutableRawPointer(context), stations: stations,
+                choose: { context, query in
+                    let answer = context.assumingMemoryBound(to: Unmanaged<Answer>.self).pointee.takeUnretainedValue()
+                    let query = query.assumingMemoryBound(to: BackendQuery.self)
+                    answer.asked += 1
+                    let question = query.pointee
+                    query.pointee = answer.query
+                    query.pointee.service = question.service
+                    query.pointee.tuple = question.tuple
+                },
+                conclude: { context, query, isMade in
+                    let answer = context.assumingMemoryBound(to: Unmanaged<Answer>.self).pointee.takeUnretainedValue()
+                    let query = query.assumingMemoryBound(to: BackendQuery.self)
+                    #expect(query.pointee.backend == answer.query.backend && query.pointee.service == 1)
+                    answer.concluded.append(isMade)
+                })
         }
     }
 
@@ -65,7 +75,7 @@ import Testing
         #expect(first.text == "new|trk|dnat")
         #expect(first.frame == udpFrame(alice, 0x0a03_0001, 1000, 5353))
         for _ in 0..<5 { #expect(bench.outcome(udpFrame(), request).frame == first.frame) }
-        #expect(answer.asked == 1)
+        #expect(answer.asked == 1 && answer.concluded == [true])
         #expect(bench.tracker.count(ofBackend: 5) == 1)
         var back = request
         back.commits = false
@@ -97,6 +107,7 @@ import Testing
         }
         #expect(Self.verdict(bench, udpFrame(), request) == .tracked)
         #expect(Self.verdict(bench, udpFrame(alice, bob, 1001, 53), request) == .drop(.serviceUntracked))
+        #expect(answer.concluded == [true, false])
         answer.query.outcome = .empty
         #expect(Self.verdict(bench, udpFrame(alice, bob, 1001, 53), request) == .drop(.noBackend))
         answer.query.outcome = .emptyRefuses
@@ -109,6 +120,25 @@ import Testing
         answer.query.outcome = .foreign
         #expect(Self.verdict(bench, udpFrame(alice, bob, 1001, 53), request) == .tracked)
         #expect(bench.tracker.count == 1)
+        #expect(answer.concluded == [true, false], "nobody was chosen")
+    }
+
+    @Test func aConnectionWithoutAPortIsNotCounted() {
+        let (bench, answer, request) = Self.setUp()
+        answer.query.translatesSource = true
+        answer.query.firstSource = 0x0a09_0009
+        answer.query.lastSource = 0x0a09_0009
+        var made = 0
+        var isExhausted = false
+        for client in UInt32(0)..<70_000 where !isExhausted {
+            if Self.verdict(bench, udpFrame(0x0b00_0000 + client, bob, 1000, 53), request) == .tracked {
+                made += 1
+            } else {
+                isExhausted = true
+            }
+        }
+        #expect(isExhausted && bench.tracker.count(ofBackend: 5) == UInt64(made))
+        #expect(answer.concluded.count { $0 } == made && answer.concluded.last == false)
     }
 
     @Test func bothEndsAreTranslatedInOnePass() {

@@ -80,6 +80,23 @@ import Testing
         #expect(bench.tracker.count == 0)
     }
 
+    /// Victims are found ahead: one that is answered meanwhile is none any more.
+    @Test func aVictimThatIsAnsweredStays() {
+        let bench = TrackerBench { $0.limit = 1000 }
+        for port: UInt16 in 1...1000 { bench.send(udpFrame(alice, bob, port, 53)) }
+        bench.now += 2000
+        for port: UInt16 in 2000..<2300 { bench.send(udpFrame(alice, bob, port, 53)) }
+        let dropped = bench.tracker.total(.earlyDrop)
+        #expect(dropped > 200)
+        for port: UInt16 in 1...2300 { bench.send(udpFrame(bob, alice, 53, port), commits: false) }
+        let answered = bench.tracker.total(.established)
+        bench.now += 2000
+        for port: UInt16 in 3000..<3300 { bench.send(udpFrame(alice, bob, port, 53)) }
+        #expect(bench.tracker.total(.earlyDrop) == dropped)
+        for port: UInt16 in 1...2300 { bench.send(udpFrame(alice, bob, port, 53), commits: false) }
+        #expect(bench.tracker.total(.established) == 2 * answered)
+    }
+
     @Test func timeoutsByZone() {
         let bench = TrackerBench()
         var policy = TimeoutPolicy()

@@ -90,7 +90,6 @@ struct TakenTuples: TupleProbe {
         #expect(reply(udp, one, [taken]) == nil)
         #expect(counters.exhausted.load(ordering: .relaxed) == 1)
         #expect(counters.collisions.load(ordering: .relaxed) == 1)
-        #expect(counters.translated.load(ordering: .relaxed) == 1)
     }
 
     @Test func aRangeOfPortsIsUsedUpAndNoOther() {

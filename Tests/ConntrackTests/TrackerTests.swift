@@ -2,6 +2,7 @@ import Base
 import Conntrack
 import FrameSupport
 import Memory
+import Synchronization
 import Testing
 
 /// What packets are found to be, and what is remembered of them.
@@ -77,6 +78,30 @@ import Testing
         let unknown = ipv4(alice, bob, ipProtocol: 17, udp(.v4(alice, bob), 1001, 53))
         #expect(bench.send(error(unknown)) == "inv|trk")
         #expect(bench.tracker.count == 1)
+        #expect(bench.tracker.total(.unknownError) == 1, "the other is malformed")
+        #expect(bench.tracker.total(.invalid) == 2)
+    }
+
+    /// Who sends as the address that clients speak to begins no connection whose answers would be those clients' packets.
+    @Test func aTranslatedConnectionIsNotTakenOver() {
+        let bench = TrackerBench()
+        let backend: UInt32 = 0x0a03_0001
+        var balance = TrackRequest()
+        balance.commits = true
+        balance.translates = true
+        balance.kind = .destination
+        balance.hasAddresses = true
+        balance.firstAddress = UInt128(backend)
+        balance.lastAddress = UInt128(backend)
+        #expect(bench.outcome(udpFrame(), balance).text == "new|trk|dnat")
+        var commit = TrackRequest()
+        commit.commits = true
+        #expect(bench.outcome(udpFrame(bob, alice, 53, 1000), commit).text == "new|trk")
+        #expect(bench.tracker.count == 1)
+        #expect(bench.tracker.total(.clash) == 1)
+        #expect(bench.tracker.natCounters.translated.load(ordering: .relaxed) == 1)
+        #expect(bench.send(udpFrame(backend, alice, 53, 1000)) == "est|rpl|trk")
+        #expect(bench.outcome(udpFrame(), balance).text == "est|trk|dnat")
     }
 
     @Test func otherProtocolsHaveNoPorts() {

@@ -164,7 +164,8 @@ public enum CommandCatalogue {
             "lb/add", .balancing, "SERVICE KEY=VALUE...", 2...any, "spread connections to an address over backends",
             keys: ServiceConfiguration.keys),
         CommandSpec(
-            "lb/set", .balancing, "SERVICE KEY=VALUE...", 2...any, "change a service; its connections go on",
+            "lb/set", .balancing, "SERVICE[,SERVICE...] KEY=VALUE...", 2...any,
+            "change a service, or several at once; connections go on",
             keys: ServiceConfiguration.keys),
         CommandSpec("lb/del", .balancing, "SERVICE", 1...1, "remove a service", options: ["--if-exists"]),
         CommandSpec(

@@ -84,6 +84,7 @@ extension SwitchCommands {
     /// done before it is undone.
     public func load(_ configuration: Configuration) throws(CommandError) {
         let before = outline()
+        do throws(ConfigurationError) { try configuration.check() } catch { throw .refused(error.description) }
         try checkRules(configuration)
         let plan = ConfigurationPlan(from: before, to: configuration)
         var flows: [String: FlowModBatch] = [:]
@@ -137,7 +138,7 @@ extension SwitchCommands {
         case .addMeters(let bridge, let lines): try addMeters(to: bridge, lines)
         case .deleteMeters(let bridge, let lines): try deleteMeters(of: bridge, keeping: lines)
         case .deleteService(let name): try configured.deleteService(name)
-        case .setService(let service): try configured.setService(service)
+        case .setServices(let services): try configured.setServices(services, isChecked: true)
         case .addGroups(let bridge, let lines): try addGroups(to: bridge, lines)
         case .replaceFlows(let bridge, let text): try replaceFlows(of: bridge, with: text, name: "\(bridge) flows")
         case .deleteGroups(let bridge, let lines): try deleteGroups(of: bridge, keeping: lines)

@@ -156,6 +156,7 @@ extension SwitchCommands {
                 [
                     ("total limit", .refusedByLimit), ("zone limit", .refusedByZoneLimit),
                     ("memory", .refusedByMemory), ("nat exhausted", .natExhausted),
+                    ("clash", .clash),
                 ]),
             group(
                 "invalid because", "invalid",
@@ -163,6 +164,7 @@ extension SwitchCommands {
                     ("malformed", .malformed), ("network checksum", .badNetworkChecksum),
                     ("transport checksum", .badTransportChecksum), ("tcp flags", .badTCPFlags),
                     ("outside window", .outsideWindow), ("not first packet", .notFirstPacket),
+                    ("error of no connection", .unknownError),
                 ]),
             natGroup, expectationGroup, fragmentGroup,
         ]

@@ -64,6 +64,8 @@ extension SwitchCommands {
         let words = invocation.arguments.dropFirst()
         if var configuration = configured.configuration(of: port) {
             try Self.apply(words, to: &configuration)
+            // Services take packets where they enter the switch.
+            if configuration.kind == .patch { try configured.checkUnapplied([port.name]) }
             try configured.changePort(port, to: configuration)
             if words.contains("admin=up") { try configured.bringUp(port.name) }
         } else if Array(words) == ["admin=up"] || Array(words) == ["admin=down"] {

@@ -12,12 +12,12 @@ extension SwitchCommands {
             guard self.configured.services[name] == nil else {
                 throw .refused("service \(name) exists already; lb/set changes it")
             }
-            try self.setService(ServiceConfiguration(name: name), invocation.arguments.dropFirst())
+            let words = invocation.arguments.dropFirst()
+            try self.configured.setServices([try Self.changed(ServiceConfiguration(name: name), words)])
             return .done
         }
         registry.bind("lb/set") { invocation throws(CommandError) in
-            let service = try self.configured.service(invocation.arguments[0])
-            try self.setService(service, invocation.arguments.dropFirst())
+            try self.setServices(invocation.arguments[0], invocation.arguments.dropFirst())
             return .done
         }
         registry.bind("lb/del") { invocation throws(CommandError) in
@@ -27,7 +27,7 @@ extension SwitchCommands {
             return .done
         }
         registry.bind("lb/backend") { invocation throws(CommandError) in
-            try self.changeBackend(invocation.arguments)
+            try self.changeBackend(invocation)
             return .done
         }
         registry.bind("lb/show") { invocation throws(CommandError) in
@@ -41,18 +41,34 @@ extension SwitchCommands {
             let isWhole = invocation.arguments.isEmpty
             return CommandResult(
                 steps: self.walk(
-                    names, isJSON: invocation.wantsJSON, heading: isWhole ? self.totals() : "",
+                    names, isJSON: invocation.wantsJSON, heading: isWhole ? self.totals() : nil,
                     text: self.statistics, json: self.statisticsJSON))
         }
     }
 
-    private func setService(_ service: ServiceConfiguration, _ words: some Sequence<String>) throws(CommandError) {
+    private static func changed(
+        _ service: ServiceConfiguration, _ words: some Sequence<String>
+    ) throws(CommandError) -> ServiceConfiguration {
         var service = service
+        // Settings of a check go with it; those that are given beside this one are refused as ever.
+        if words.contains(where: { $0 == "check=none" || $0 == "check=" }) { service.check = HealthCheck() }
         do throws(CommandError) { try Self.apply(words, to: &service) } catch {
             guard case .refused(let reason) = error else { throw error }
             throw .refused("service \(service.name): \(reason)")
         }
-        try configured.setService(service)
+        return service
+    }
+
+    /// Changes several services at once, as they may have to share what is changed: the MAC address of their VIP, their zone.
+    private func setServices(_ names: String, _ words: some Sequence<String>) throws(CommandError) {
+        var wanted: [ServiceConfiguration] = []
+        for name in names.split(separator: ",", omittingEmptySubsequences: false).map(String.init) {
+            guard !wanted.contains(where: { $0.name == name }) else {
+                throw .refused("service \(name) is there twice")
+            }
+            wanted.append(try Self.changed(try configured.service(name), words))
+        }
+        try configured.setServices(wanted)
     }
 
     private func serviceNames(_ invocation: Invocation) throws(CommandError) -> [String] {
@@ -63,15 +79,15 @@ extension SwitchCommands {
 
     /// Some services a step: there may be very many.
     private func walk(
-        _ names: [String], isJSON: Bool, heading: String = "", text: @escaping (String) -> String,
+        _ names: [String], isJSON: Bool, heading: Totals? = nil, text: @escaping (String) -> String,
         json: @escaping (String) -> JSONValue?
     ) -> AnswerSteps {
         var left = names[...]
-        var heading: String? = heading
+        var heading = heading
         return AnswerSteps(isJSON: isJSON) {
-            if let first = heading, !isJSON, !first.isEmpty {
+            if let first = heading {
                 heading = nil
-                return .text(first)
+                return isJSON ? .elements([["totals": first.json]]) : .text(first.text)
             }
             guard !left.isEmpty else { return nil }
             let some = left.prefix(32)
@@ -82,42 +98,40 @@ extension SwitchCommands {
 
     // MARK: lb/backend
 
-    private func changeBackend(_ words: [String]) throws(CommandError) {
+    private enum BackendVerb: String, CaseIterable { case add, drain, activate, weight, del }
+
+    private func changeBackend(_ invocation: Invocation) throws(CommandError) {
+        let words = invocation.arguments
+        func usage(_ what: String) -> CommandError {
+            .usage(
+                "\(invocation.name): \(what)",
+                usage: CommandCatalogue.spec(invocation.name)?.usageLine ?? invocation.name)
+        }
+        let verb: BackendVerb
+        do throws(SettingError) { verb = try SettingValue.choice(words[0]) } catch { throw usage(error.description) }
+        guard words.count == (verb == .weight ? 4 : 3) else {
+            throw usage(
+                verb == .weight ? "weight needs a number behind the backend" : "unexpected \"\(words[3].echoed)\"")
+        }
         var service = try configured.service(words[1])
-        func refused(_ text: String) -> CommandError { .refused("service \(service.name): \(text)") }
-        let needsValue = words[0] == "weight"
-        guard (words.count == 4) == needsValue else {
-            throw refused(needsValue ? "weight needs a number behind the backend" : "unexpected \"\(words[3].echoed)\"")
-        }
-        if words[0] == "add" {
-            let backend: BackendSpec
-            do throws(SettingError) { backend = try ServiceText.backend(words[2]) } catch {
-                throw refused(error.description)
+        do throws(SettingError) {
+            if verb == .add {
+                service.backends.append(try ServiceText.backend(words[2]))
+            } else {
+                let endpoint = try ServiceText.endpoint(words[2])
+                guard let place = service.backends.firstIndex(where: { $0.endpoint() == endpoint }) else {
+                    throw SettingError("no backend \(endpoint.text)")
+                }
+                switch verb {
+                case .add: break
+                case .drain: service.backends[place].isDrained = true
+                case .activate: service.backends[place].isDrained = false
+                case .del: service.backends.remove(at: place)
+                case .weight: service.backends[place].weight = try ServiceText.weight(words[3], of: words[2])
+                }
             }
-            service.backends.append(backend)
-            return try configured.setService(service)
-        }
-        let endpoint: Endpoint
-        do throws(SettingError) { endpoint = try ServiceText.endpoint(words[2]) } catch {
-            throw refused(error.description)
-        }
-        guard
-            let place = service.backends.firstIndex(where: {
-                $0.address == endpoint.address && $0.isIPv6 == endpoint.isIPv6 && $0.port == endpoint.port
-            })
-        else { throw refused("no backend \(endpoint.text)") }
-        switch words[0] {
-        case "drain": service.backends[place].isDrained = true
-        case "activate": service.backends[place].isDrained = false
-        case "del": service.backends.remove(at: place)
-        case "weight":
-            do throws(SettingError) {
-                service.backends[place].weight = try ServiceText.weight(words[3], of: words[2])
-            } catch { throw refused(error.description) }
-        default:
-            throw .refused("unknown \"\(words[0].echoed)\", expected one of add, drain, activate, weight, del")
-        }
-        try configured.setService(service)
+        } catch { throw .refused("service \(service.name): \(error)") }
+        try configured.setServices([service])
     }
 
     // MARK: lb/show
@@ -131,37 +145,37 @@ extension SwitchCommands {
     }
 
     /// What its last check found, and when.
-    private func checkText(_ member: Balancer.Member) -> String? {
-        guard let found = health(member), let result = found.lastResult else {
+    private func checkText(_ member: Balancer.Member, _ found: HealthStatistics?) -> String? {
+        guard let found, let result = found.lastResult else {
             return configured.checked[member.number] == nil ? nil : "check: not yet"
         }
         return "check: \(found.state.status.rawValue), \(result.text), \((found.lastCheckAge ?? 0) / 1000)s ago"
     }
 
-    private func health(_ member: Balancer.Member) -> HealthStatistics? {
-        guard configured.checked[member.number] != nil else { return nil }
-        return configured.monitor?.statistics(of: UInt64(member.number))
-    }
+    private func text(_ member: Balancer.Member) -> String { member.spec.endpoint().text }
 
-    private func text(_ member: Balancer.Member) -> String {
-        Endpoint(address: member.spec.address, isIPv6: member.spec.isIPv6, port: member.spec.port).text
-    }
-
-    private func describe(_ name: String) -> String {
-        guard let service = configured.services[name]?.configuration else { return "" }
-        var text = "Service \(name)\n    "
+    /// What holds for a service: what was set, and what is always there to be known.
+    private func settings(_ service: ServiceConfiguration) -> [Setting] {
         var settings = service.settings.filter { $0.key != "backends" }
         if service.algorithm == .roundRobin { settings.append(Setting("algorithm", service.algorithm.rawValue)) }
         if service.station == nil, service.effectiveStation != 0 {
             settings.append(Setting("mac", SettingValue.show(macAddress: service.effectiveStation)))
         }
-        text += settings.map { "\($0.key): \($0.value)" }.joined(separator: ", ") + "\n"
-        for member in members(name) {
+        return settings
+    }
+
+    private func describe(_ name: String) -> String {
+        guard let service = configured.services[name]?.configuration else { return "" }
+        var text = "Service \(name)\n    "
+        text += settings(service).map { "\($0.key): \($0.value)" }.joined(separator: ", ") + "\n"
+        let members = members(name)
+        let found = configured.health(of: members)
+        for member in members {
             text += "    Backend \(self.text(member))\n        "
             var words = ["state: \(state(member))", "weight: \(member.spec.weight)"]
             if let station = member.spec.station { words.append("mac: \(SettingValue.show(macAddress: station))") }
             words.append("connections: \(device.tracker.count(ofBackend: member.number))")
-            if let check = checkText(member) { words.append(check) }
+            if let check = checkText(member, found[member.number]) { words.append(check) }
             text += words.joined(separator: ", ") + "\n"
         }
         return text
@@ -169,18 +183,19 @@ extension SwitchCommands {
 
     private func json(_ name: String) -> JSONValue? {
         guard let service = configured.services[name]?.configuration else { return nil }
-        let settings = service.settings.filter { $0.key != "backends" }
+        let members = members(name)
+        let found = configured.health(of: members)
         return [
             "name": .string(name),
-            "settings": .object(settings.map { JSONValue.Member($0.key, .string($0.value)) }),
+            "settings": .object(settings(service).map { JSONValue.Member($0.key, .string($0.value)) }),
             "backends": .array(
-                members(name).map { member in
+                members.map { member in
                     [
                         "backend": .string(self.text(member)), "state": .string(state(member)),
                         "weight": JSONValue(member.spec.weight),
                         "mac": JSONValue(member.spec.station.map { SettingValue.show(macAddress: $0) }),
                         "connections": JSONValue(device.tracker.count(ofBackend: member.number)),
-                        "check": JSONValue(checkText(member)),
+                        "check": JSONValue(checkText(member, found[member.number])),
                     ]
                 }),
         ]
@@ -188,12 +203,40 @@ extension SwitchCommands {
 
     // MARK: lb/stats
 
-    private func totals() -> String {
-        let services = device.balancer.services.values
-        let backends = services.reduce(0) { $0 + $1.members.count }
-        return "services: \(services.count), backends: \(backends), "
-            + "choice tables: \(device.balancer.tableBytes) bytes, "
-            + "affinity evicted: \(device.balancer.affinityEvictions)\n"
+    /// What all services have together.
+    private struct Totals {
+        var use = BalancerUse()
+        var evicted: UInt64 = 0
+        /// Of health checks; nil where nothing was ever checked.
+        var load: HealthLoad?
+
+        var text: String {
+            let first =
+                "services: \(use.services), backends: \(use.backends), choice tables: \(use.tableBytes) bytes, "
+                + "affinity evicted: \(evicted)\n"
+            guard let load else { return first }
+            return first + "health checks: backends: \(load.targets), running: \(load.running), "
+                + "started: \(load.started), late: \(load.late)\n"
+        }
+
+        var json: JSONValue {
+            let checks: JSONValue? = load.map {
+                [
+                    "backends": JSONValue($0.targets), "running": JSONValue($0.running),
+                    "started": JSONValue($0.started), "late": JSONValue($0.late),
+                ]
+            }
+            return [
+                "services": JSONValue(use.services), "backends": JSONValue(use.backends),
+                "choice_table_bytes": JSONValue(use.tableBytes), "affinity_evicted": JSONValue(evicted),
+                "health_checks": checks ?? .null,
+            ]
+        }
+    }
+
+    private func totals() -> Totals {
+        Totals(
+            use: device.balancer.use, evicted: device.balancer.affinityEvictions, load: configured.monitor?.load)
     }
 
     private func statistics(_ name: String) -> String {
@@ -202,13 +245,15 @@ extension SwitchCommands {
         let value = model.counters.value(running.applied.counter)
         var text = "Service \(name)\n    chosen: \(counts.chosen), returned: \(counts.returned), "
         text += "refused: \(counts.refused), packets: \(value.packets), bytes: \(value.bytes)\n"
-        for member in members(name) {
+        let members = members(name)
+        let found = configured.health(of: members)
+        for member in members {
             text += "    Backend \(self.text(member))\n        state: \(state(member)), "
             text += "connections: \(device.tracker.count(ofBackend: member.number)), "
             text += "chosen: \(device.balancer.chosen(backend: member.number))"
-            if let found = health(member) {
-                text += ", checks: \(found.state.successes) good, \(found.state.failures) bad, "
-                text += "\(found.state.inconclusive) inconclusive, \(found.state.transitions) changes"
+            if let state = found[member.number]?.state {
+                text += ", checks: \(state.successes) good, \(state.failures) bad, "
+                text += "\(state.inconclusive) inconclusive, \(state.transitions) changes"
             }
             text += "\n"
         }
@@ -219,76 +264,29 @@ extension SwitchCommands {
         guard let running = configured.services[name] else { return nil }
         let counts = device.balancer.counts(ofService: running.applied.number)
         let value = model.counters.value(running.applied.counter)
+        let members = members(name)
+        let found = configured.health(of: members)
         return [
             "name": .string(name), "chosen": JSONValue(counts.chosen), "returned": JSONValue(counts.returned),
             "refused": JSONValue(counts.refused), "packets": JSONValue(value.packets), "bytes": JSONValue(value.bytes),
             "backends": .array(
-                members(name).map { member in
+                members.map { member in
                     [
                         "backend": .string(self.text(member)), "state": .string(state(member)),
                         "connections": JSONValue(device.tracker.count(ofBackend: member.number)),
                         "chosen": JSONValue(device.balancer.chosen(backend: member.number)),
-                        "checks": checksJSON(member),
+                        "checks": Self.json(found[member.number]),
                     ]
                 }),
         ]
     }
 
-    private func checksJSON(_ member: Balancer.Member) -> JSONValue {
-        guard let found = health(member) else { return .null }
+    private static func json(_ found: HealthStatistics?) -> JSONValue {
+        guard let found else { return .null }
         return [
             "status": .string(found.state.status.rawValue), "good": JSONValue(found.state.successes),
             "bad": JSONValue(found.state.failures), "inconclusive": JSONValue(found.state.inconclusive),
             "changes": JSONValue(found.state.transitions),
         ]
-    }
-
-    // MARK: metrics
-
-    /// Services with more backends than this, all together, are told of without them.
-    private static var shownBackends: Int { 10_000 }
-
-    func writeServices(_ metrics: inout MetricsText) {
-        let balancer = device.balancer
-        let services = configured.services.sorted { $0.key < $1.key }
-        let backends = balancer.services.values.reduce(0) { $0 + $1.members.count }
-        metrics.family("weft_lb_services", .gauge, "Load-balanced services.")
-        metrics.sample(services.count)
-        metrics.family("weft_lb_backends", .gauge, "Backends of all services.")
-        metrics.sample(backends)
-        metrics.family(
-            "weft_lb_affinity_evicted_total", .counter, "Clients forgotten before their time, for want of room.")
-        metrics.sample(balancer.affinityEvictions)
-        func write(_ name: String, _ help: String, _ value: (ConfiguredSwitch.RunningService) -> UInt64) {
-            metrics.family("weft_lb_\(name)_total", .counter, help)
-            for (name, service) in services { metrics.sample([("service", name)], value(service)) }
-        }
-        write("connections", "Connections that were given a backend.") {
-            balancer.counts(ofService: $0.applied.number).chosen
-        }
-        write("refused", "Connections for which there was no backend.") {
-            balancer.counts(ofService: $0.applied.number).refused
-        }
-        write("returned", "Connections that came back to their client's backend.") {
-            balancer.counts(ofService: $0.applied.number).returned
-        }
-        write("packets", "Packets towards the service.") { model.counters.value($0.applied.counter).packets }
-        write("bytes", "Bytes towards the service.") { model.counters.value($0.applied.counter).bytes }
-        guard backends <= Self.shownBackends else { return }
-        func write(
-            _ name: String, _ kind: MetricsText.Kind, _ help: String, _ value: (Balancer.Member) -> UInt64
-        ) {
-            metrics.family("weft_lb_backend_\(name)", kind, help)
-            for (name, _) in services {
-                for member in members(name) {
-                    metrics.sample([("service", name), ("backend", text(member))], value(member))
-                }
-            }
-        }
-        write("up", .gauge, "1 if the backend gets new connections.") { $0.accepts ? 1 : 0 }
-        write("connections", .gauge, "Connections now.") { device.tracker.count(ofBackend: $0.number) }
-        write("connections_total", .counter, "Connections given to the backend.") {
-            balancer.chosen(backend: $0.number)
-        }
     }
 }

@@ -40,12 +40,15 @@ extension Configuration {
         try checkServices()
     }
 
-    /// Services: names that are given once, places that are there, and no two of one address and port at one place.
+    /// Services: names that are given once, places that are there, nothing that two of them cannot have, and room for all.
     private func checkServices() throws(ConfigurationError) {
         var names: [String: Int] = [:]
-        var taken: [String: Int] = [:]
+        var bridgeOfPort: [String: String] = [:]
+        for bridge in bridges { for port in bridge.ports { bridgeOfPort[port.name] = bridge.name } }
+        let places = Set(bridges.map(\.name) + bridgeOfPort.keys)
         let patches = Set(bridges.flatMap { $0.ports.filter { $0.kind == .patch }.map(\.name) })
-        let places = Set(bridges.map(\.name) + bridges.flatMap { $0.ports.map(\.name) })
+        var clashes = ServiceClashFinder { [bridgeOfPort] in bridgeOfPort[$0] }
+        var use = BalancerUse()
         for (i, service) in services.enumerated() {
             let path = "services[\(i)]"
             if let other = names.updateValue(i, forKey: service.name) {
@@ -60,13 +63,16 @@ extension Configuration {
                         path + ".apply",
                         "\(place) is a patch port; services take packets where they enter the switch")
                 }
-                guard let vip = service.vip else { continue }
-                let text = "\(vip.text)/\(vip.protocolName)"
-                if let other = taken.updateValue(i, forKey: "\(place) \(text)") {
-                    throw ConfigurationError(path + ".vip", "\(text) is that of services[\(other)] at \(place)")
-                }
             }
+            guard let vip = service.vip else { continue }
+            if let (clash, other) = clashes.add(service) {
+                throw ConfigurationError("\(path).\(clash.key)", clash.text(other: "services[\(other)]"))
+            }
+            let spec = service.spec(vip)
+            do throws(BalancerError) { try spec.check() } catch { throw ConfigurationError(path, error.description) }
+            use.add(spec)
         }
+        do throws(BalancerError) { try use.check() } catch { throw ConfigurationError("services", error.description) }
     }
 
     private func checkMirrors(_ bridge: BridgeConfiguration, _ path: String) throws(ConfigurationError) {

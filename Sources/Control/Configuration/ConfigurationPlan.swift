@@ -27,9 +27,11 @@ public struct ConfigurationPlan: Equatable, Sendable {
         /// Groups that are not to be there any more, after flows that may have used them.
         case deleteGroups(bridge: String, keeping: [String])
         case addMirror(bridge: String, MirrorConfiguration)
-        /// Services that are not to be there, before what they are applied at may go.
+        /// Services that are not to be there any more. Last of all, as is the next one: what can be refused is done by then, and
+        /// a service waits where the port or bridge that it is applied at has gone.
         case deleteService(String)
-        case setService(ServiceConfiguration)
+        /// All that are new or other than before, in one step: some may take over what others give up.
+        case setServices([ServiceConfiguration])
     }
 
     public private(set) var steps: [Step] = []
@@ -41,11 +43,6 @@ public struct ConfigurationPlan: Equatable, Sendable {
         tracking.policies.merge(old.tracking.policies) { mine, _ in mine }
         if tracking != old.tracking { steps.append(.setTracking(tracking)) }
         if let level = new.logLevel, level != old.logLevel { steps.append(.setLogLevel(level)) }
-        let services = Dictionary(new.services.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
-        // One that takes over another's address must find it free.
-        for service in old.services where services[service.name].map({ !$0.meets(service) }) ?? true {
-            steps.append(.deleteService(service.name))
-        }
         removeSurplus(old, new)
         for bridge in new.bridges {
             guard let before = old.bridge(bridge.name), !Self.mustBeRemade(before, bridge) else {
@@ -59,7 +56,10 @@ public struct ConfigurationPlan: Equatable, Sendable {
         for bridge in new.bridges { addRules(Self.before(bridge, in: old), bridge) }
         if tracking != new.tracking { steps.append(.setTracking(new.tracking)) }
         let before = Dictionary(old.services.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
-        for service in new.services where before[service.name] != service { steps.append(.setService(service)) }
+        let wanted = Set(new.services.map(\.name))
+        for service in old.services where !wanted.contains(service.name) { steps.append(.deleteService(service.name)) }
+        let changed = new.services.filter { before[$0.name] != $0 }
+        if !changed.isEmpty { steps.append(.setServices(changed)) }
     }
 
     /// What the bridge was, empty if it was not there or is made anew.
@@ -130,14 +130,6 @@ public struct ConfigurationPlan: Equatable, Sendable {
         for mirror in new.mirrors where !old.mirrors.contains(mirror) || !Self.stays(mirror, in: new, gone) {
             steps.append(.addMirror(bridge: new.name, mirror))
         }
-    }
-}
-
-extension ServiceConfiguration {
-    /// Whether both stand for the same address at the same places in the same zone: then one becomes the other, and
-    /// connections go on. Otherwise it is made anew.
-    fileprivate func meets(_ other: ServiceConfiguration) -> Bool {
-        vip == other.vip && zone == other.zone && Set(places) == Set(other.places)
     }
 }
 

@@ -72,7 +72,7 @@ extension ServiceConfiguration: Configurable {
         case "vip": vip = try isEmpty ? nil : ServiceText.vip(value)
         case "backends":
             backends = try ServiceText.list(value).map { text throws(SettingError) in try ServiceText.backend(text) }
-        case "apply": places = ServiceText.list(value)
+        case "apply": places = try ServiceText.list(value)
         case "algorithm": algorithm = try isEmpty ? .roundRobin : ServiceText.algorithm(value)
         case "mode": mode = try isEmpty ? .local : SettingValue.choice(value)
         case "snat":
@@ -95,10 +95,8 @@ extension ServiceConfiguration: Configurable {
     var settings: [Setting] {
         var all: [Setting] = []
         if let vip { all.append(Setting("vip", "\(vip.text)/\(vip.protocolName)")) }
-        let isIPv6 = vip?.isIPv6 ?? false
         if !backends.isEmpty {
-            let texts = backends.map { ServiceText.show($0, isIPv6: isIPv6) }
-            all.append(Setting("backends", texts.joined(separator: ",")))
+            all.append(Setting("backends", backends.map(ServiceText.show).joined(separator: ",")))
         }
         if !places.isEmpty { all.append(Setting("apply", places.joined(separator: ","))) }
         if algorithm != .roundRobin { all.append(Setting("algorithm", algorithm.rawValue)) }
@@ -144,10 +142,8 @@ extension ServiceConfiguration: Configurable {
     }
 
     private func check(_ backend: BackendSpec, _ vip: Endpoint) throws(SettingError) {
-        // `set` has read both before it is known which family the service has.
-        let isIPv6 = backend.isIPv6
-        let endpoint = Endpoint(address: backend.address, isIPv6: isIPv6, port: backend.port)
-        guard isIPv6 == vip.isIPv6 else {
+        let endpoint = backend.endpoint()
+        guard backend.isIPv6 == vip.isIPv6 else {
             throw SettingError("backends: \(endpoint.text) and vip \(vip.text) are of different families")
         }
         guard endpoint.isUnicast else {
@@ -163,17 +159,13 @@ extension ServiceConfiguration: Configurable {
         switch mode {
         case .cluster:
             guard let sources else { throw SettingError("mode=cluster needs snat=IP[-IP]") }
-            guard sourcesAreIPv6 == vip.isIPv6 else {
-                throw SettingError(
-                    "snat: \(Endpoint.text(sources.lowerBound, isIPv6: sourcesAreIPv6)) and vip \(vip.text) are of different families"
-                )
-            }
+            try check(sources, vip)
         case .local, .dsr:
             guard sources == nil else { throw SettingError("snat is for mode=cluster, but mode is \(mode.rawValue)") }
         }
         guard mode == .dsr else { return }
         for backend in backends {
-            let text = Endpoint(address: backend.address, isIPv6: vip.isIPv6, port: backend.port).text
+            let text = backend.endpoint().text
             guard backend.station != nil else {
                 throw SettingError(
                     "backends: \(text) needs its Ethernet address with mode=dsr, as in \(text)/02:00:00:00:00:01")
@@ -182,6 +174,31 @@ extension ServiceConfiguration: Configurable {
                 throw SettingError(
                     "backends: \(text) must have the port of the vip with mode=dsr, which translates nothing")
             }
+        }
+    }
+
+    /// As many stand in for clients as 4,000,000,000 connections to one backend need.
+    private static var sourceLimit: UInt128 { 65536 }
+
+    private func check(_ sources: ClosedRange<UInt128>, _ vip: Endpoint) throws(SettingError) {
+        func text(_ address: UInt128) -> String { Endpoint.text(address, isIPv6: sourcesAreIPv6) }
+        guard sourcesAreIPv6 == vip.isIPv6 else {
+            throw SettingError("snat: \(text(sources.lowerBound)) and vip \(vip.text) are of different families")
+        }
+        // With so few between them, both ends tell of all.
+        guard sources.upperBound - sources.lowerBound < Self.sourceLimit else {
+            throw SettingError(
+                "snat: \(text(sources.lowerBound))-\(text(sources.upperBound)) are more than \(Self.sourceLimit) addresses"
+            )
+        }
+        for end in [sources.lowerBound, sources.upperBound] {
+            guard Endpoint(address: end, isIPv6: sourcesAreIPv6, port: 1).isUnicast else {
+                throw SettingError("snat: \(text(end)) is not the address of one host")
+            }
+        }
+        // It would take packets that go out under its own address for its own.
+        if let backend = backends.first(where: { sources.contains($0.address) }) {
+            throw SettingError("snat: \(text(backend.address)) is the address of backend \(backend.endpoint().text)")
         }
     }
 

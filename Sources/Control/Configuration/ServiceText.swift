@@ -4,8 +4,19 @@ import Flow
 
 /// Readers and writers of the values of a service's settings.
 enum ServiceText {
-    static func list(_ text: String) -> [String] {
-        text.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+    /// Words with commas between them, and blanks around them or not; none for an empty text.
+    static func list(_ text: String) throws(SettingError) -> [String] {
+        guard !text.allSatisfy({ $0 == " " }) else { return [] }
+        var words: [String] = []
+        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+            var word = part.drop { $0 == " " }
+            while word.last == " " { word.removeLast() }
+            guard !word.isEmpty else {
+                throw SettingError("nothing between two commas, or before or behind one, in \"\(text.echoed)\"")
+            }
+            words.append(String(word))
+        }
+        return words
     }
 
     static func vip(_ text: String) throws(SettingError) -> Endpoint {
@@ -16,10 +27,11 @@ enum ServiceText {
         case "udp": ipProtocol = 17
         case let other: throw SettingError("unknown protocol \"\(String(other).echoed)\", expected one of tcp, udp")
         }
-        guard words.count == 1, var endpoint = Endpoint(words[0]) else {
+        guard words.count == 1 else {
             throw SettingError(
                 "expected IP:PORT or [IPV6]:PORT, with /tcp or /udp behind it or not, found \"\(text.echoed)\"")
         }
+        var endpoint = try endpoint(words[0])
         endpoint.ipProtocol = ipProtocol
         return endpoint
     }
@@ -60,8 +72,8 @@ enum ServiceText {
         return weight
     }
 
-    static func show(_ backend: BackendSpec, isIPv6: Bool) -> String {
-        var text = Endpoint(address: backend.address, isIPv6: isIPv6, port: backend.port).text
+    static func show(_ backend: BackendSpec) -> String {
+        var text = backend.endpoint().text
         if backend.weight != 1 { text += "@\(backend.weight)" }
         if let station = backend.station { text += "/\(SettingValue.show(macAddress: station))" }
         return backend.isDrained ? text + "/drain" : text
@@ -92,10 +104,10 @@ enum ServiceText {
         let ends = text.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
         guard (1...2).contains(ends.count), let last = ends.last else { throw malformed(text) }
         if let low = AddressText.ipv4(ends[0]), let high = AddressText.ipv4(last) {
-            guard low <= high, low != 0 else { throw malformed(text) }
+            guard low <= high else { throw malformed(text) }
             return (UInt128(low)...UInt128(high), false)
         }
-        guard let low = AddressText.ipv6(ends[0]), let high = AddressText.ipv6(last), low <= high, low != 0 else {
+        guard let low = AddressText.ipv6(ends[0]), let high = AddressText.ipv6(last), low <= high else {
             throw malformed(text)
         }
         return (low...high, true)

@@ -4,7 +4,7 @@ import Synchronization
 
 /// Checks the health of targets: opens sockets when `HealthBook` says so, and tells of those that come up or go down.
 ///
-/// All of it happens on one thread of its own. `set`, `insert` and `remove` may be called on any thread and return at
+/// All of it happens on one thread of its own. `insert` and `remove` may be called on any thread and return at
 /// once; `onChange` is called on that thread, in order, and must not wait. A change may still be told of a target that
 /// was removed a moment ago; it carries the target, so that the receiver can compare.
 public final class HealthMonitor: Sendable {
@@ -21,22 +21,21 @@ public final class HealthMonitor: Sendable {
         engine = HealthEngine(limits, loop, onChange)
     }
 
-    /// Replaces all targets. One that stays as it is keeps its state and its turn.
-    public func set(_ targets: [HealthTarget]) { post { $0.set(targets) } }
-
-    /// Adds targets, or replaces those of the same id.
+    /// Adds targets, or replaces those of the same id. One that stays as it is keeps its state and its turn.
     public func insert(_ targets: [HealthTarget]) { post { $0.insert(targets) } }
 
     /// Forgets targets by id, and cuts off their checks.
     public func remove(_ ids: [UInt64]) { post { $0.remove(ids) } }
 
-    /// What is known about a target; nil if it is not checked. Waits for the monitor's thread; not from `onChange`.
-    public func statistics(of id: UInt64) -> HealthStatistics? {
-        ask { $0.book.statistics(of: id, now: $0.now) } ?? nil
+    /// What is known about targets, by id; those that are not checked are left out. Waits for the monitor's thread, once; not from
+    /// `onChange`.
+    public func statistics(of ids: [UInt64]) -> [UInt64: HealthStatistics] {
+        ask { engine in
+            var found: [UInt64: HealthStatistics] = [:]
+            for id in ids { found[id] = engine.book.statistics(of: id, now: engine.now) }
+            return found
+        } ?? [:]
     }
-
-    /// Of all targets, by id. Waits for the monitor's thread; not from `onChange`.
-    public func statistics() -> [HealthStatistics] { ask { $0.book.statistics(now: $0.now) } ?? [] }
 
     /// How the checking itself is doing. Waits for the monitor's thread; not from `onChange`.
     public var load: HealthLoad { ask { $0.book.load } ?? HealthLoad() }
@@ -95,7 +94,6 @@ final class HealthEngine: @unchecked Sendable {
     /// Milliseconds.
     var now: UInt64 { loop.now.uptimeNanoseconds / 1_000_000 }
 
-    func set(_ targets: [HealthTarget]) { cut(book.set(targets, now: now)) }
     func insert(_ targets: [HealthTarget]) { cut(book.insert(targets, now: now)) }
     func remove(_ ids: [UInt64]) { cut(book.remove(ids)) }
 

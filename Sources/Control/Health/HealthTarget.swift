@@ -31,6 +31,13 @@ public struct HealthChange: Equatable, Sendable {
     public let new: HealthStatus
     /// What the deciding check found.
     public let reason: String
+
+    package init(target: HealthTarget, old: HealthStatus, new: HealthStatus, reason: String) {
+        self.target = target
+        self.old = old
+        self.new = new
+        self.reason = reason
+    }
 }
 
 /// What is known about one target.

@@ -4,8 +4,10 @@ import Dataplane
 import Pipeline
 
 // Load-balanced services. A change is checked in full first: its own values, the names that it is applied at, clashes with other
-// services, the balancer's limits. Then the balancer gets it, so that its number means something, then the translator, and last
-// the connections of backends that are gone are ended, when no worker can choose them any more.
+// services, the balancer's limits. Then the translator learns of backends that are new, then the balancer gets the change, so that
+// numbers mean something, then the translator all the rest, and last the connections of backends that are gone are ended, when no
+// worker can choose them any more. Where several services change together, each of these steps is one for all of them: at no time
+// are there two that clash.
 extension ConfiguredSwitch {
     /// A service that runs.
     struct RunningService {
@@ -13,52 +15,102 @@ extension ConfiguredSwitch {
         var applied: AppliedService
     }
 
-    /// Adds a service, or makes the one of its name what the configuration says. Backends that stay keep their connections.
+    /// Adds services, or makes those of their names what their configurations say. Backends that stay keep their connections and
+    /// what is known of their health.
     ///
-    /// - Parameter waits: names that it is applied at need not be there yet.
-    func setService(_ service: ServiceConfiguration, waits: Bool = false) throws(CommandError) {
+    /// - Parameter isChecked: they are part of a configuration that is as it must be as a whole.
+    func setServices(_ wanted: [ServiceConfiguration], isChecked: Bool = false) throws(CommandError) {
+        var specs: [ServiceSpec] = []
+        for service in wanted { specs.append(try spec(service)) }
+        if !isChecked { try checkClashes(wanted) }
+        do throws(BalancerError) { try device.balancer.check(specs) } catch {
+            throw .refused(wanted.count == 1 ? "service \(wanted[0].name): \(error)" : error.description)
+        }
+        let counters = try makeCounters(wanted)
+        admitSources(zip(wanted, specs))
+        // What connections of these are would not hold any more.
+        var ending: Set<UInt32> = []
+        for service in wanted {
+            guard let old = services[service.name], !old.configuration.isContinued(by: service) else { continue }
+            ending.formUnion(device.balancer.services[service.name]?.members.map(\.number) ?? [])
+        }
+        let outcomes = try refusing { () throws(BalancerError) in try device.balancer.set(specs) }
+        var gone: [(scope: String, service: String)] = []
+        var new: [(scope: String, service: AppliedService)] = []
+        for (i, service) in wanted.enumerated() {
+            let applied = Self.applied(service, specs[i], number: outcomes[i].number, counters[i])
+            let before = services.updateValue(
+                RunningService(configuration: service, applied: applied), forKey: service.name)
+            guard applied != before?.applied || service.places != before?.configuration.places else { continue }
+            gone += (before?.configuration.places ?? []).map { ($0, service.name) }
+            new += service.places.map { ($0, applied) }
+        }
+        model.changeServices(removing: gone, adding: new)
+        for (service, outcome) in zip(wanted, outcomes) {
+            updateChecks(service.name, gone: outcome.gone)
+            ending.formUnion(outcome.gone)
+        }
+        device.settleServices(ending: ending)
+    }
+
+    /// What must hold for a service whatever the others are.
+    private func spec(_ service: ServiceConfiguration) throws(CommandError) -> ServiceSpec {
         func refused(_ text: String) -> CommandError { .refused("service \(service.name): \(text)") }
         do throws(SettingError) { try service.validate() } catch { throw refused(error.description) }
         guard let vip = service.vip else { throw refused("a service needs vip=IP:PORT") }
         guard service.check.kind == nil || checksHealth else {
             throw refused("check: weft-replay makes no health checks")
         }
-        let old = services[service.name]
-        if !waits { for name in service.places { try checkPlace(name, of: service) } }
-        for name in service.places { try checkClashes(of: service, vip, at: name) }
-        let spec = service.spec(vip)
-        do throws(BalancerError) { try device.balancer.check(spec) } catch { throw refused(error.description) }
-        guard let counter = old?.applied.counter ?? model.makeServiceCounter(now: now) else {
-            throw refused("no counters left: the switch takes 16,777,216 flows, groups, buckets and services")
-        }
-        // What its connections are would not hold any more.
-        if let old, !old.configuration.isContinued(by: service) { end(service.name, old) }
-        let outcome = try refusing { () throws(BalancerError) in try device.balancer.set(spec) }
-        let applied = Self.applied(service, spec, number: outcome.number, counter)
-        let before = services[service.name]
-        if applied != before?.applied || service.places != before?.configuration.places {
-            model.changeServices(
-                removing: (before?.configuration.places ?? []).map { ($0, service.name) },
-                adding: service.places.map { ($0, applied) })
-        }
-        services[service.name] = RunningService(configuration: service, applied: applied)
-        updateChecks(service.name, gone: outcome.gone)
-        device.settleServices(ending: Set(outcome.gone))
+        for name in service.places { try checkPlace(name, of: service) }
+        return service.spec(vip)
     }
 
-    func deleteService(_ name: String) throws(CommandError) {
-        guard let old = services[name] else { throw .refused("no service named \(name.echoed)") }
-        end(name, old)
-        model.releaseServiceCounter(old.applied.counter)
+    /// A counter for each service: that which it has, or a new one.
+    private func makeCounters(_ wanted: [ServiceConfiguration]) throws(CommandError) -> [CounterHandle] {
+        var counters: [CounterHandle] = []
+        var made: [CounterHandle] = []
+        for service in wanted {
+            if let old = services[service.name] {
+                counters.append(old.applied.counter)
+            } else if let counter = model.makeServiceCounter(now: now) {
+                counters.append(counter)
+                made.append(counter)
+            } else {
+                for counter in made { model.releaseServiceCounter(counter) }
+                throw .refused(
+                    "service \(service.name): no counters left: the switch takes 16,777,216 flows, groups, buckets and services"
+                )
+            }
+        }
+        return counters
+    }
+
+    /// Replies of backends that services are about to get are known as such before a worker can choose one: it would go to its
+    /// client untranslated.
+    private func admitSources(_ wanted: some Sequence<(ServiceConfiguration, ServiceSpec)>) {
+        var gone: [(scope: String, service: String)] = []
+        var new: [(scope: String, service: AppliedService)] = []
+        for (service, spec) in wanted {
+            guard var running = services[service.name] else { continue }
+            let known = Set(running.applied.sources)
+            let missing = service.translated(spec.endpoint).filter { !known.contains($0) }
+            guard !missing.isEmpty else { continue }
+            running.applied.sources += missing
+            services[service.name] = running
+            gone += running.configuration.places.map { ($0, service.name) }
+            new += running.configuration.places.map { ($0, running.applied) }
+        }
+        model.changeServices(removing: gone, adding: new)
     }
 
     /// Takes a service away, with its connections.
-    private func end(_ name: String, _ old: RunningService) {
-        services[name] = nil
+    func deleteService(_ name: String) throws(CommandError) {
+        guard let old = services.removeValue(forKey: name) else { throw .refused("no service named \(name.echoed)") }
         let gone = device.balancer.remove(name) ?? []
         updateChecks(name, gone: gone)
         model.changeServices(removing: old.configuration.places.map { ($0, name) }, adding: [])
         device.settleServices(ending: Set(gone))
+        model.releaseServiceCounter(old.applied.counter)
     }
 
     func service(_ name: String) throws(CommandError) -> ServiceConfiguration {
@@ -91,13 +143,7 @@ extension ConfiguredSwitch {
             case .echo: applied.answers.insert(.echo)
             }
         }
-        if service.mode != .dsr {
-            applied.sources = spec.backends.map {
-                Endpoint(
-                    address: $0.address, isIPv6: spec.endpoint.isIPv6, ipProtocol: spec.endpoint.ipProtocol,
-                    port: $0.port)
-            }
-        }
+        applied.sources = service.translated(spec.endpoint)
         if let sources = service.sources, sources.lowerBound == sources.upperBound {
             applied.standIn = sources.lowerBound
         }
@@ -127,27 +173,51 @@ extension ConfiguredSwitch {
         return [bridge.name]
     }
 
-    private func checkClashes(of service: ServiceConfiguration, _ vip: Endpoint, at place: String) throws(CommandError)
-    {
-        for name in [place] + neighbours(of: place) {
-            guard let scope = model.state.scopes[name] else { continue }
-            if let other = scope.service(at: vip), other.name != service.name {
-                throw .refused(
-                    "service \(service.name): vip: \(vip.text)/\(vip.protocolName) is that of service \(other.name) at \(name)"
-                )
-            }
-            if let other = scope.anyService(but: service.name), other.zone != service.zone {
-                throw .refused(
-                    "service \(service.name): zone: \(service.zone), but service \(other.name) at \(name) has zone "
-                        + "\(other.zone); services that meet the same packets share a zone")
-            }
-            if let other = scope.answeringService(at: vip, but: service.name), !service.answers.isEmpty,
-                other.station != service.effectiveStation
-            {
-                throw .refused(
-                    "service \(service.name): mac: service \(other.name) at \(name) answers for the same address as "
-                        + SettingValue.show(macAddress: other.station))
+    /// Whether services can be beside those that run, and beside each other.
+    private func checkClashes(_ wanted: [ServiceConfiguration]) throws(CommandError) {
+        let names = Set(wanted.map(\.name))
+        for service in wanted {
+            for place in service.places {
+                for name in [place] + neighbours(of: place) {
+                    guard let scope = model.state.scopes[name], let (clash, other) = clash(service, scope, but: names)
+                    else { continue }
+                    throw .refused("service \(service.name): \(clash.key): \(clash.text(other: "service \(other)"))")
+                }
             }
         }
+        guard wanted.count > 1 else { return }
+        let state = model.state
+        var finder = ServiceClashFinder { name in
+            state.bridge(named: name) != nil
+                ? nil : state.port(named: name).flatMap { state.bridges[$0.bridge]?.name }
+        }
+        for service in wanted {
+            guard let (clash, other) = finder.add(service) else { continue }
+            throw .refused(
+                "service \(service.name): \(clash.key): \(clash.text(other: "service \(wanted[other].name)"))")
+        }
+    }
+
+    private func clash(
+        _ service: ServiceConfiguration, _ scope: ServiceScope, but names: Set<String>
+    ) -> (ServiceClash, other: String)? {
+        guard let vip = service.vip else { return nil }
+        func clash(_ kind: ServiceClash.Kind, _ other: AppliedService) -> (ServiceClash, String) {
+            (ServiceClash(kind: kind, place: scope.name), other.name)
+        }
+        if let other = scope.service(at: vip, but: names) { return clash(.vip(vip), other) }
+        if let other = scope.anyService(but: names), other.zone != service.zone {
+            return clash(.zone(service.zone, other: other.zone), other)
+        }
+        if !service.answers.isEmpty, let other = scope.answeringService(at: vip, but: names),
+            other.station != service.effectiveStation
+        {
+            return clash(.station(other.station), other)
+        }
+        if let other = scope.service(withBackend: vip, but: names) { return clash(.chained(vip), other) }
+        for backend in service.translated(vip) {
+            if let other = scope.service(at: backend, but: names) { return clash(.backend(backend), other) }
+        }
+        return nil
     }
 }

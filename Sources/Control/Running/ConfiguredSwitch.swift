@@ -23,8 +23,8 @@ public final class ConfiguredSwitch {
     var lastPolicyNumber: UInt8 = 0
     /// By name.
     var services: [String: RunningService] = [:]
-    /// Services whose backends are checked, by backend number; who checks, and what was found.
-    var checked: [UInt32: String] = [:]
+    /// Backends that are checked, by number; who checks, and what was found.
+    var checked: [UInt32: CheckedBackend] = [:]
     var monitor: HealthMonitor?
     let healthInbox = HealthInbox()
     /// False where nobody is there to take over what checks find.

@@ -1,3 +1,4 @@
+import Base
 import Memory
 
 /// What goes wrong on a line, in frames out of a million. Seeded: the same plan over the same frames gives the same
@@ -31,24 +32,15 @@ public struct FaultCounts: Equatable, Sendable {
 struct FaultInjector {
     let plan: FaultPlan
     private(set) var counts = FaultCounts()
-    private var state: UInt64
+    private var random: SplitMix64
 
     init(_ plan: FaultPlan) {
         self.plan = plan
-        state = plan.seed
-    }
-
-    /// SplitMix64.
-    private mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
+        random = SplitMix64(seed: plan.seed)
     }
 
     private mutating func happens(_ chance: UInt32, _ count: WritableKeyPath<FaultCounts, Int>) -> Bool {
-        guard chance > 0, next() % 1_000_000 < UInt64(chance) else { return false }
+        guard chance > 0, random.next() % 1_000_000 < UInt64(chance) else { return false }
         counts[keyPath: count] += 1
         return true
     }
@@ -61,13 +53,13 @@ struct FaultInjector {
     mutating func damage(_ packet: Packet) {
         let length = UInt64(packet.pointee.length)
         if length > 0, happens(plan.corrupt, \.corrupted) {
-            let bit = next() % (length &* 8)
+            let bit = random.next() % (length &* 8)
             let at = Int(bit / 8)
             let byte = packet.pointee.data.load(fromByteOffset: at, as: UInt8.self)
             packet.pointee.data.storeBytes(of: byte ^ 1 << UInt8(bit % 8), toByteOffset: at, as: UInt8.self)
         }
         if length > 0, happens(plan.truncate, \.truncated) {
-            packet.pointee.length = UInt32(truncatingIfNeeded: next() % length)
+            packet.pointee.length = UInt32(truncatingIfNeeded: random.next() % length)
             packet.pointee.offload = PacketHeader.Offload()
         }
     }

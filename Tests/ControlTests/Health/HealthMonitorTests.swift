@@ -19,10 +19,10 @@ import Testing
         let watched = WatchedMonitor()
         defer { watched.monitor.stop() }
         let check = try HealthCheck(["check-fall=1", "check-rise=1", "check-timeout=1m", "check-interval=1h"] + words)
-        watched.monitor.set([HealthTarget(id: 7, address: .ipv4(0x7f00_0001), port: port, check: check)])
+        watched.monitor.insert([HealthTarget(id: 7, address: .ipv4(0x7f00_0001), port: port, check: check)])
         let change = watched.next()
         #expect(change?.old == .unknown && change?.target.id == 7)
-        let known = watched.monitor.statistics(of: 7)
+        let known = watched.monitor.statistics(of: [7])[7]
         #expect(known?.state.status == change?.new && known?.lastResult?.text == change?.reason)
         return change
     }
@@ -113,12 +113,12 @@ import Testing
         defer { server.stop() }
         // An address that is not ours: nothing is decided, whatever `fall` says. The other target's change comes after
         // both have been checked, since one is due before the other.
-        watched.monitor.set([
+        watched.monitor.insert([
             try target(1, port: server.port, "check=tcp", "check-source=192.0.2.1", "check-interval=1h"),
             try target(2, port: server.port, "check=tcp", "check-interval=1h", "check-timeout=1m"),
         ])
         #expect(watched.next()?.target.id == 2)
-        let known = watched.monitor.statistics(of: 1)
+        let known = watched.monitor.statistics(of: [1])[1]
         #expect(known?.state.status == .unknown && known?.state.inconclusive == 1)
         #expect(known?.lastResult == .inconclusive("cannot assign requested address"))
     }
@@ -144,7 +144,7 @@ import Testing
         defer { server.stop() }
         try check(again: 12)
         #expect(watched.next()?.new == .up)
-        #expect(watched.monitor.statistics(of: 1)?.state.transitions == 2)
+        #expect(watched.monitor.statistics(of: [1])[1]?.state.transitions == 2)
     }
 
     /// More targets than sockets, a silent one among them: the others get their turn, and everything is closed in the
@@ -161,7 +161,7 @@ import Testing
         for id in UInt64(1)...200 {
             targets.append(try target(id, port: server.port, "check=http", "check-timeout=1m", "check-interval=1h"))
         }
-        watched.monitor.set(targets)
+        watched.monitor.insert(targets)
         var up: Set<UInt64> = []
         for _ in 0..<200 {
             guard let change = watched.next() else { break }
@@ -169,11 +169,11 @@ import Testing
             up.insert(change.target.id)
         }
         #expect(up == Set(1...200))
-        #expect(watched.monitor.load.running <= 2 && watched.monitor.statistics(of: 0)?.state.status == .unknown)
+        #expect(watched.monitor.load.running <= 2 && watched.monitor.statistics(of: [0])[0]?.state.status == .unknown)
         // Ends although a check is under way that would take an hour.
         #expect(silent.arrivals.wait(for: 1))
         watched.monitor.stop()
-        #expect(watched.monitor.statistics().isEmpty)
+        #expect(watched.monitor.statistics(of: [0, 1]).isEmpty)
     }
 
     /// Whoever is told of a change may change targets, while others ask.
@@ -185,7 +185,7 @@ import Testing
         let next = try target(2, port: server.port, "check=tcp", "check-interval=1h", "check-timeout=1m")
         let monitor = watched.monitor
         watched.react { if $0.target.id == 1 { monitor.insert([next]) } }
-        watched.monitor.set([
+        watched.monitor.insert([
             try target(1, port: server.port, "check=tcp", "check-interval=1h", "check-timeout=1m")
         ])
         for _ in 0..<1000 { _ = watched.monitor.load }
@@ -202,16 +202,17 @@ import Testing
             silent.stop()
             server.stop()
         }
-        watched.monitor.set([try target(1, port: silent.port, "check=http", "check-timeout=1m", "check-interval=1h")])
+        watched.monitor.insert([try target(1, port: silent.port, "check=http", "check-timeout=1m", "check-interval=1h")]
+        )
         #expect(silent.arrivals.wait(for: 1))
         watched.monitor.remove([1])
-        #expect(watched.monitor.statistics(of: 1) == nil)
+        #expect(watched.monitor.statistics(of: [1])[1] == nil)
         // The same id at another place begins anew.
         watched.monitor.insert([try target(1, port: server.port, "check=tcp", "check-interval=1h", "check-timeout=1m")])
         let change = watched.next()
         #expect(change?.new == .up && change?.target.port == server.port)
         watched.monitor.insert([HealthTarget(id: 2, address: .ipv4(1), port: 1, check: HealthCheck())])
-        #expect(watched.monitor.statistics(of: 2) == nil)
+        #expect(watched.monitor.statistics(of: [2])[2] == nil)
         #expect(watched.monitor.load.targets == 1)
     }
 }
