@@ -20,11 +20,9 @@ extension Run {
         let worker = services.pointee.worker
         var request = TrackRequest(immediate: immediate, operands)
         if let reassembler = services.pointee.reassembler, let datagram = services.pointee.datagram {
-            let context = packet.pointee.recirculations == 0 ? 0 : packet.pointee.frozen
             let outcome = reassembler._withUnsafeGuaranteedRef { reassembler in
                 datagram._withUnsafeGuaranteedRef {
-                    reassembler.submit(
-                        packet, zone: request.zone, context: context, now: now, pool: &pool, datagram: $0)
+                    reassembler.submit(packet, zone: request.zone, now: now, pool: &pool, datagram: $0)
                 }
             }
             switch outcome {

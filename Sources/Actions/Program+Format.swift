@@ -103,6 +103,7 @@ public struct ProgramFormatter {
             parts.append("label=\(Self.wide(request.label))/\(Self.wide(request.labelMask))")
         }
         if request.helper != .none { parts.append("helper=\(request.helper)") }
+        if request.policy != 0 { parts.append("timeout=\(request.policy)") }
         if request.translates { parts.append("nat" + Self.translation(request)) }
         if request.service != 0 { parts.append("lb=\(request.service)") }
         return parts.isEmpty ? "ct" : "ct(\(parts.joined(separator: ",")))"

@@ -1,15 +1,16 @@
 import Conntrack
 
-// Packing and unpacking of a `TrackRequest`. The flags beside the zone: commit 1, force 2, nat 4; helper 3 bits from bit 4,
-// kind of NAT 2 bits from bit 8, its choice 2 bits from bit 10, persistent 0x1000, addresses given 0x2000, IPv6 0x4000, load
-// balancing 0x8000: its service stands in the upper half of the operand of ports, its flags in the operand behind that (it
-// gives no addresses).
+// Packing and unpacking of a `TrackRequest`. The flags beside the zone: commit 1, force 2, nat 4, timeout policy 8; helper 3
+// bits from bit 4, kind of NAT 2 bits from bit 8, its choice 2 bits from bit 10, persistent 0x1000, addresses given 0x2000,
+// IPv6 0x4000, load balancing 0x8000: its service stands in the upper half of the operand of ports, its flags in the operand
+// behind that (it gives no addresses and no policy). The policy stands in the upper half of the operand of ports.
 
 extension ProgramBuilder {
     public mutating func track(_ request: TrackRequest) {
         var flags: UInt32 = request.commits ? 1 : 0
         if request.forces { flags |= 2 }
         if request.translates { flags |= 4 }
+        if request.policy != 0 { flags |= 8 }
         flags |= UInt32(request.helper.rawValue) << 4
         flags |= UInt32(request.kind.rawValue) << 8 | UInt32(request.selection.rawValue) << 10
         if request.isPersistent { flags |= 0x1000 }
@@ -23,7 +24,8 @@ extension ProgramBuilder {
             UInt64(request.mark) << 32 | UInt64(request.markMask),
             UInt64(truncatingIfNeeded: request.label >> 64), UInt64(truncatingIfNeeded: request.label),
             UInt64(truncatingIfNeeded: request.labelMask >> 64), UInt64(truncatingIfNeeded: request.labelMask),
-            UInt64(request.service) << 32 | UInt64(request.firstPort) << 16 | UInt64(request.lastPort),
+            UInt64(isBalanced ? request.service : UInt32(request.policy)) << 32 | UInt64(request.firstPort) << 16
+                | UInt64(request.lastPort),
             isBalanced ? balancing : UInt64(truncatingIfNeeded: request.firstAddress >> 64),
             UInt64(truncatingIfNeeded: request.firstAddress),
             UInt64(truncatingIfNeeded: request.lastAddress >> 64), UInt64(truncatingIfNeeded: request.lastAddress))
@@ -65,6 +67,7 @@ extension TrackRequest {
             isOneSided = operands[6] & 2 != 0
             return
         }
+        if flags & 8 != 0 { policy = UInt8(truncatingIfNeeded: operands[5] &>> 32) }
         guard kind != .none else { return }
         firstPort = UInt16(truncatingIfNeeded: operands[5] &>> 16)
         lastPort = UInt16(truncatingIfNeeded: operands[5])

@@ -59,6 +59,8 @@ public enum DropReason: UInt8, CaseIterable, Sendable {
     // Load balancing.
     case noBackend
     case serviceUntracked
+    // More of fragments.
+    case fragmentOverlap
 
     @inlinable public static var count: Int { 64 }
 }

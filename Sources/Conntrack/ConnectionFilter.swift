@@ -142,25 +142,26 @@ public struct ConnectionFilter: Sendable {
     }
 }
 
-extension ConnectionTracker {
-    /// Ends what the filter names: one connection at once, a zone in proportion to its size, anything else by a walk over
-    /// all connections in short steps.
-    ///
-    /// - Returns: how many were ended.
-    @discardableResult
-    public func flush(_ filter: ConnectionFilter, now: UInt64) -> Int {
-        if filter.isWholeZone { return flush(zone: filter.zone) }
-        if let tuple = filter.tuple { return flush(tuple, now: now) ? 1 : 0 }
-        var ended = 0
-        var cursor: UInt32 = 1
-        var isUnderWay = true
-        while isUnderWay {
-            var victims: [ConnectionHandle] = []
-            isUnderWay = visit(from: &cursor, steps: 256, zone: filter.zone, now: now) {
-                if filter.matches($0) { victims.append(ConnectionHandle(rawValue: $0.handle)) }
+/// A way through the table, in steps, that stops at the connections of a filter.
+public struct ConnectionWalk {
+    private let filter: ConnectionFilter
+    private var cursor: UInt32 = 1
+    public private(set) var isDone = false
+
+    public init(_ filter: ConnectionFilter) { self.filter = filter }
+
+    /// Looks at up to so many slots, or until `body` says that it has enough for now; a few more may come then.
+    public mutating func step(
+        _ tracker: ConnectionTracker, slots: Int, now: UInt64, _ body: (ConnectionSnapshot) -> Bool
+    ) {
+        var left = slots
+        var goesOn = true
+        while left > 0, goesOn, !isDone {
+            let filter = filter
+            isDone = !tracker.visit(from: &cursor, steps: 64, zone: filter.zone, now: now) { connection in
+                if filter.matches(connection), !body(connection) { goesOn = false }
             }
-            ended += flush(victims)
+            left -= 64
         }
-        return ended
     }
 }

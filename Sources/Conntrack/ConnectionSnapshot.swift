@@ -71,14 +71,6 @@ extension ConnectionTracker {
         return cursor < end
     }
 
-    /// All connections, or those of a zone, that have not expired, in no order.
-    public func connections(zone: UInt16? = nil, now: UInt64) -> [ConnectionSnapshot] {
-        var result: [ConnectionSnapshot] = []
-        var cursor: UInt32 = 1
-        while visit(from: &cursor, steps: 1024, zone: zone, now: now, { result.append($0) }) {}
-        return result
-    }
-
     /// Nil if the slot is empty, or its connection has expired or is of another zone.
     func snapshot(_ index: UInt32, zone: UInt16?, now: UInt64) -> ConnectionSnapshot? {
         let connection = table.connection(index)

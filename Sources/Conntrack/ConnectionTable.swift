@@ -29,7 +29,7 @@ struct ConnectionTable {
     let zones: UnsafeMutablePointer<Zone>
     /// First connection of each zone in each shard: 64 for each zone.
     let zoneHeads: UnsafeMutablePointer<UInt32>
-    /// Milliseconds, 16 for each policy; policy 0 is the default, n + 1 that of zone n.
+    /// Milliseconds, 16 for each policy; policy 0 is the default, n + 1 that of zone n; named ones follow.
     let timeouts: UnsafeMutablePointer<UInt64>
     let shared: UnsafeMutablePointer<UInt64>
     /// Connections of each backend, by number.

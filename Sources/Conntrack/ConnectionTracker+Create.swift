@@ -104,7 +104,7 @@ extension ConnectionTracker {
     /// - Parameter choose: sets its reply tuple; false if there is none to be had. Somebody may take the chosen one before it is
     ///   entered; the next choice sees that.
     func enter(_ new: inout NewConnection, _ step: TrackStep, choose: (inout NewConnection) -> Bool) -> Entry {
-        let policy = UInt32(truncatingIfNeeded: weft_atomic_load(table.zonePolicy(step.zone)))
+        let policy = ConnectionTable.policy(named: step.request.pointee.policy) ?? table.policy(zone: step.zone)
         new.timeout = Self.firstTimeout(new.kind).place(policy: policy)
         new.expiry = step.now &+ table.timeout(new.timeout)
         new.byteCount = UInt64(step.packet.pointee.length)

@@ -1,4 +1,5 @@
 import CLinux
+import Synchronization
 
 // Limits: of all connections, and of those of a zone. At a limit the least valuable connection goes for the new one: an
 // expired one, one that was never answered, one that is closing, if it is at least `earlyDropAge` old. A connection that
@@ -254,19 +255,36 @@ extension ConnectionTracker {
     }
 
     public func setTimeouts(_ timeouts: TimeoutPolicy, zone: UInt16?) {
-        guard let zone else {
-            table.write(timeouts, policy: 0)
-            return
+        formerPolicies.withLock { former in
+            guard let zone else {
+                table.write(timeouts, policy: 0)
+                for policy in former { table.write(timeouts, policy: policy) }
+                return
+            }
+            let policy = UInt32(zone) &+ 1
+            former.remove(policy)
+            table.write(timeouts, policy: policy)
+            weft_atomic_store_release(table.zonePolicy(zone), UInt64(policy))
         }
-        table.write(timeouts, policy: UInt32(zone) &+ 1)
-        weft_atomic_store_release(table.zonePolicy(zone), UInt64(zone) &+ 1)
     }
 
-    /// The zone has the default timeouts again.
+    /// The zone has the default timeouts again, and so have the connections that were begun under its own.
     public func removeTimeouts(zone: UInt16) {
-        weft_atomic_store(table.zonePolicy(zone), 0)
-        // Connections that were begun under the policy look there still.
-        table.write(table.timeoutPolicy(0), policy: UInt32(zone) &+ 1)
+        formerPolicies.withLock { former in
+            guard hasOwnTimeouts(zone: zone) else { return }
+            weft_atomic_store(table.zonePolicy(zone), 0)
+            table.write(table.timeoutPolicy(0), policy: UInt32(zone) &+ 1)
+            former.insert(UInt32(zone) &+ 1)
+        }
+    }
+
+    /// The timeouts that `TrackRequest.policy` names by number, from 1; nil: connections that have them get the default ones.
+    public func setTimeouts(_ timeouts: TimeoutPolicy?, named number: UInt8) {
+        guard let policy = ConnectionTable.policy(named: number) else { return }
+        formerPolicies.withLock { former in
+            if timeouts == nil { former.insert(policy) } else { former.remove(policy) }
+            table.write(timeouts ?? table.timeoutPolicy(0), policy: policy)
+        }
     }
 
     public func hasOwnTimeouts(zone: UInt16) -> Bool { weft_atomic_load(table.zonePolicy(zone)) != 0 }

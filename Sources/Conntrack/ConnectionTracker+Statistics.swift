@@ -41,14 +41,6 @@ extension ConnectionSnapshot {
 }
 
 extension ConnectionTracker {
-    /// Summary of the connections that have not expired, of one zone or of all. Walks over the slab in short steps.
-    public func summary(zone: UInt16? = nil, talkers: Int = 0, now: UInt64) -> ConnectionSummary {
-        var summary = ConnectionSummary()
-        var cursor: UInt32 = 1
-        while visit(from: &cursor, steps: 1024, zone: zone, now: now, { summary.add($0, talkers: talkers) }) {}
-        return summary
-    }
-
     /// Connections by protocol, without a walk.
     public func count(of index: ProtocolIndex) -> Int {
         Int(truncatingIfNeeded: weft_atomic_load(table.shared(.byProtocol) + index.rawValue))

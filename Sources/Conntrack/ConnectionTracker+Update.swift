@@ -70,6 +70,19 @@ extension TimeoutName {
 }
 
 extension ConnectionTable {
+    /// Timeout policies: the default one, those of zones, those with names.
+    static var policyCount: Int { 1 + 65536 + 255 }
+
+    /// Of a named one, by its number from 1; nil for 0.
+    @inline(__always) static func policy(named number: UInt8) -> UInt32? {
+        number == 0 ? nil : 65536 &+ UInt32(number)
+    }
+
+    /// Of what holds in a zone.
+    @inline(__always) func policy(zone: UInt16) -> UInt32 {
+        UInt32(truncatingIfNeeded: weft_atomic_load(zonePolicy(zone)))
+    }
+
     /// Milliseconds, of a place that `TimeoutName.place` gave.
     @inline(__always) func timeout(_ place: UInt32) -> UInt64 { weft_atomic_load(timeouts + Int(place)) }
 

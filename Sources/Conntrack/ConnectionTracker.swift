@@ -1,6 +1,7 @@
 import Base
 import CLinux
 import Memory
+import Synchronization
 
 /// The connection tracker of a switch, shared by all its workers.
 public final class ConnectionTracker: @unchecked Sendable {
@@ -22,6 +23,8 @@ public final class ConnectionTracker: @unchecked Sendable {
     /// Who chooses backends. Set before the first packet comes.
     public var chooser: BackendChooser?
     private let memory: TrackerMemory
+    /// Policies of zones and names that have none any more: their connections still look there.
+    let formerPolicies = Mutex<Set<UInt32>>([])
 
     /// - Parameter workers: how many threads call `track`, numbered from 0.
     public init(_ configuration: TrackerConfiguration = .init(), workers: Int) {
@@ -101,7 +104,7 @@ struct TrackerMemory: ~Copyable {
         shardWords = LineMemory(byteCount: ConnectionTable.shardCount * 64)
         zones = SparseMemory(byteCount: 65536 * MemoryLayout<Zone>.stride)
         zoneHeads = SparseMemory(byteCount: 65536 * ConnectionTable.shardCount * 4)
-        timeouts = SparseMemory(byteCount: 65537 * 16 * 8)
+        timeouts = SparseMemory(byteCount: ConnectionTable.policyCount * 16 * 8)
         shared = LineMemory(byteCount: SharedWord.count * 8)
         backendCounts = SparseMemory(byteCount: BackendChooser.backendLimit * 8)
     }

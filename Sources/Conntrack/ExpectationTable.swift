@@ -112,22 +112,6 @@ public final class ExpectationTable: @unchecked Sendable {
         }
     }
 
-    /// Forgets what a connection announced.
-    public func remove(parent: UInt64) {
-        guard !isEmpty else { return }
-        storage.withLock { entries in
-            entries.removeAll { $0.expectation.parent == parent }
-            publish(entries)
-        }
-    }
-
-    public func removeAll() {
-        storage.withLock { entries in
-            entries.removeAll()
-            publish(entries)
-        }
-    }
-
     /// The filter bit of a tuple, whatever its source port.
     private static func bit(_ tuple: ConnectionTuple) -> Int {
         var h = tuple.srcLow &* 0x9e37_79b9_7f4a_7c15 ^ tuple.dstLow ^ tuple.rest &<< 16

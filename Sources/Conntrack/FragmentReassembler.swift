@@ -6,8 +6,13 @@ import Synchronization
 /// connection tracking, and the fragments go on as they came, each with what was found out about the whole.
 ///
 /// One reassembler serves all workers, behind a lock. Fragments of one datagram may come to different workers, because
-/// only the first has ports to be spread by, and because they may come in at different ports; and a lock costs little
-/// beside the rest: fragments are rare, each is held for as long as two frame copies take.
+/// only the first has ports to be spread by; and a lock costs little beside the rest: fragments are rare, each is held for
+/// as long as two frame copies take.
+///
+/// Fragments belong together if they agree in what RFC 791 and RFC 8200 name (addresses, identification, in IPv4 the
+/// protocol), in the zone, and in where they came from: port of entry, VLAN, and the state that they came back with. All
+/// go on as the last of them does, so without the latter the sender of a forged fragment could lead those of
+/// another port, bridge or VLAN astray. (In Open vSwitch only the way back tells them apart.)
 ///
 /// A held frame is a copy in a pool that belongs to the reassembler. The worker frees its own buffer as soon as
 /// `submit` says `held`, and when the datagram is whole, the worker that brought the last fragment gets copies in
@@ -15,17 +20,19 @@ import Synchronization
 /// worker, and memory is bounded: by the pool, which is reserved at start and touched only when used.
 ///
 /// A frame that is held is neither sent nor dropped: `received = sent + dropped + consumed + held`. Held frames that are
-/// given up (overlap, timeout) are reported to the caller, who counts them as dropped.
+/// given up (overlap in IPv6, contradictions, timeout) are reported to the caller, who counts them as dropped.
 ///
-/// What happens to which fragment follows `ipf` of Open vSwitch 3.1: one that overlaps another, or comes twice, or finds
-/// no room, goes on as `inv`, so that rules decide about it, and its datagram waits on (RFC 5722 would give up the whole
-/// datagram). Those that contradict themselves or each other are dropped, with a reason of their own.
+/// What happens to which fragment follows `ipf` of Open vSwitch 3.1: one that comes twice, or finds no room, or in IPv4
+/// overlaps another, goes on as `inv`, so that rules decide about it, and its datagram waits on. In IPv6 an overlap gives
+/// up the whole datagram (RFC 8200, section 4.5; it lets a receiver bear what comes twice). Those that contradict
+/// themselves or each other are dropped, with a reason of their own.
 ///
 /// | fragment | fate |
 /// | --- | --- |
 /// | lengths contradict each other, bad IPv4 header checksum, not the last and under the minimum | `invalid` |
 /// | empty, or not the last and not a multiple of 8 bytes; behind the known end | dropped as `fragmentMalformed` |
-/// | overlaps one that is held, or is the same | `invalid` |
+/// | the same as one that is held | `invalid` |
+/// | overlaps one that is held | IPv4: `invalid`; IPv6: dropped as `fragmentOverlap`, with its datagram |
 /// | reaches beyond 65,535 bytes | dropped as `fragmentTooLong` |
 /// | too many, over all or of one datagram | `invalid` |
 /// | not whole within 30 seconds (as Linux waits) after the first to come | dropped as `fragmentExpired`, by `expire` |
@@ -62,17 +69,16 @@ public final class FragmentReassembler: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - packet: with its offsets as key extraction found them. It stays the caller's, whatever the outcome.
-    ///   - context: where the packet goes on afterwards. Fragments of different contexts are never put together.
     ///   - now: milliseconds.
     ///   - pool: of the calling worker.
     ///   - datagram: of the calling worker; filled if the outcome is `complete`.
     @inlinable @inline(__always)
     public func submit(
-        _ packet: Packet, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
+        _ packet: Packet, zone: UInt16, now: UInt64, pool: inout PacketPool,
         datagram: FragmentedDatagram
     ) -> FragmentOutcome {
         guard Self.mayConcern(packet) else { return .notFragment }
-        return submitUncommon(packet, zone: zone, context: context, now: now, pool: &pool, datagram: datagram)
+        return submitUncommon(packet, zone: zone, now: now, pool: &pool, datagram: datagram)
     }
 
     /// False for what certainly is no fragment: all that a packet of everyday traffic pays.
@@ -86,9 +92,15 @@ public final class FragmentReassembler: @unchecked Sendable {
         return next != 6 && next != 17 && next != 58
     }
 
+    /// Whether `submit` would do anything with it.
+    public static func isFragment(_ packet: Packet) -> Bool {
+        if case .notFragment = FragmentInfo.read(packet) { return false }
+        return true
+    }
+
     @usableFromInline @inline(never)
     func submitUncommon(
-        _ packet: Packet, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
+        _ packet: Packet, zone: UInt16, now: UInt64, pool: inout PacketPool,
         datagram: FragmentedDatagram
     ) -> FragmentOutcome {
         let fragment: FragmentInfo
@@ -101,7 +113,7 @@ public final class FragmentReassembler: @unchecked Sendable {
         // The lock is never held while a packet goes through connection tracking.
         return lock.withLock { _ in
             let outcome = store.pointee.add(
-                packet, fragment, zone: zone, context: context, now: now, pool: &pool, datagram: datagram)
+                packet, fragment, zone: zone, now: now, pool: &pool, datagram: datagram)
             heldCount.store(store.pointee.heldCount, ordering: .relaxed)
             return outcome
         }
@@ -117,12 +129,6 @@ public final class FragmentReassembler: @unchecked Sendable {
             return count
         }
     }
-
-    /// When the next datagram expires, milliseconds; nil if none is held.
-    public var nextExpiry: UInt64? { lock.withLock { _ in store.pointee.nextExpiry } }
-
-    /// Gives up everything; how many held frames that were.
-    public func flush() -> Int { expire(now: .max, limit: .max) }
 }
 
 /// What became of a frame that was submitted.
@@ -167,6 +173,7 @@ public struct FragmentStatistics: Equatable, Sendable {
     public var completed = FragmentCount()
     public var expired = FragmentCount()
     public var tooSmall = FragmentCount()
+    public var duplicate = FragmentCount()
     public var overlapping = FragmentCount()
     /// Beyond a limit.
     public var refused = FragmentCount()

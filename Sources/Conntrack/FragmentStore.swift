@@ -19,8 +19,8 @@ struct FragmentStore: ~Copyable {
     struct Datagram {
         var src: UInt128
         var dst: UInt128
+        var origin: UInt64
         var identification: UInt32
-        var context: UInt32
         var zone: UInt16
         var ipProtocol: UInt8
         var isIPv6: Bool
@@ -79,12 +79,10 @@ struct FragmentStore: ~Copyable {
         buckets.deallocate()
     }
 
-    var nextExpiry: UInt64? { oldest < 0 ? nil : datagrams[Int(oldest)].deadline }
-
     // MARK: - Coming in
 
     mutating func add(
-        _ packet: Packet, _ info: FragmentInfo, zone: UInt16, context: UInt32, now: UInt64, pool: inout PacketPool,
+        _ packet: Packet, _ info: FragmentInfo, zone: UInt16, now: UInt64, pool: inout PacketPool,
         datagram: FragmentedDatagram
     ) -> FragmentOutcome {
         guard info.isIPv6 ? limits.isIPv6Enabled : limits.isIPv4Enabled else { return .invalid }
@@ -93,12 +91,12 @@ struct FragmentStore: ~Copyable {
             return .invalid
         }
         if let fault = info.fault { return .dropped(fault, others: 0) }
-        let bucket = self.bucket(info, zone: zone, context: context)
-        let found = find(info, zone: zone, context: context, bucket: bucket)
+        let bucket = self.bucket(info, zone: zone)
+        let found = find(info, zone: zone, bucket: bucket)
         let index: Int32
         if found >= 0 {
             index = found
-            if let outcome = refuse(info, index) { return outcome }
+            if let outcome = refuse(packet, info, index) { return outcome }
             if datagrams[Int(index)].received &+ Int32(info.end &- info.start) == total(index, with: info) {
                 return complete(index, packet, info, &pool, datagram)
             }
@@ -113,7 +111,7 @@ struct FragmentStore: ~Copyable {
             statistics.refused.add(1, isIPv6: info.isIPv6)
             return .invalid
         }
-        hold(copy, info, in: index >= 0 ? index : begin(info, zone: zone, context: context, bucket: bucket, now: now))
+        hold(copy, info, in: index >= 0 ? index : begin(info, zone: zone, bucket: bucket, now: now))
         statistics.accepted.add(1, isIPv6: info.isIPv6)
         return .held
     }
@@ -124,17 +122,21 @@ struct FragmentStore: ~Copyable {
     }
 
     /// Nil if the fragment fits the datagram.
-    private mutating func refuse(_ info: FragmentInfo, _ index: Int32) -> FragmentOutcome? {
+    private mutating func refuse(_ packet: Packet, _ info: FragmentInfo, _ index: Int32) -> FragmentOutcome? {
         let datagram = datagrams[Int(index)]
         let (start, end) = (Int32(info.start), Int32(info.end))
         var at = datagram.first
         while at >= 0 {
             let fragment = fragments[Int(at)]
-            if fragment.start < end, start < fragment.end {
-                statistics.overlapping.add(1, isIPv6: info.isIPv6)
+            at = fragment.next
+            guard fragment.start < end, start < fragment.end else { continue }
+            if repeats(packet, info, fragment, datagram) {
+                statistics.duplicate.add(1, isIPv6: info.isIPv6)
                 return .invalid
             }
-            at = fragment.next
+            statistics.overlapping.add(1, isIPv6: info.isIPv6)
+            // RFC 8200, section 4.5 (RFC 5722): nothing of the datagram is to be trusted.
+            return info.isIPv6 ? .dropped(.fragmentOverlap, others: abandon(index)) : .invalid
         }
         // Two ends, or something behind the end: nothing of it can be trusted.
         let contradicts =
@@ -142,8 +144,17 @@ struct FragmentStore: ~Copyable {
         return contradicts ? .dropped(.fragmentMalformed, others: abandon(index)) : nil
     }
 
+    /// Whether it says the very same as one that is held.
+    private func repeats(_ packet: Packet, _ info: FragmentInfo, _ held: Fragment, _ datagram: Datagram) -> Bool {
+        guard held.start == Int32(info.start), held.end == Int32(info.end), info.isLast == (datagram.total == held.end)
+        else { return false }
+        let count = info.end &- info.start
+        return UnsafeRawBufferPointer(start: packet.pointee.data + info.payload, count: count).elementsEqual(
+            UnsafeRawBufferPointer(start: held.packet.pointee.data + Int(held.payload), count: count))
+    }
+
     private mutating func begin(
-        _ info: FragmentInfo, zone: UInt16, context: UInt32, bucket: UInt32, now: UInt64
+        _ info: FragmentInfo, zone: UInt16, bucket: UInt32, now: UInt64
     ) -> Int32 {
         let index: Int32
         if freeDatagram >= 0 {
@@ -155,7 +166,7 @@ struct FragmentStore: ~Copyable {
         }
         (datagrams + Int(index)).initialize(
             to: Datagram(
-                src: info.src, dst: info.dst, identification: info.identification, context: context, zone: zone,
+                src: info.src, dst: info.dst, origin: info.origin, identification: info.identification, zone: zone,
                 ipProtocol: info.ipProtocol, isIPv6: info.isIPv6, bucket: bucket, first: -1, count: 0, received: 0,
                 highest: 0, total: -1, next: buckets[Int(bucket)], older: newest, newer: -1,
                 deadline: now &+ limits.timeout))
@@ -302,7 +313,7 @@ struct FragmentStore: ~Copyable {
 
     // MARK: - Finding
 
-    private func bucket(_ info: FragmentInfo, zone: UInt16, context: UInt32) -> UInt32 {
+    private func bucket(_ info: FragmentInfo, zone: UInt16) -> UInt32 {
         var h = seed
         func add(_ word: UInt64) {
             h = (h ^ word) &* 0xbf58_476d_1ce4_e5b9
@@ -312,17 +323,19 @@ struct FragmentStore: ~Copyable {
         add(UInt64(truncatingIfNeeded: info.src &>> 64))
         add(UInt64(truncatingIfNeeded: info.dst))
         add(UInt64(truncatingIfNeeded: info.dst &>> 64))
-        add(UInt64(info.identification) &<< 32 | UInt64(context))
-        add(UInt64(zone) &<< 16 | UInt64(info.ipProtocol) &<< 8 | (info.isIPv6 ? 1 : 0))
+        add(info.origin)
+        add(
+            UInt64(info.identification) &<< 32 | UInt64(zone) &<< 16 | UInt64(info.ipProtocol) &<< 8
+                | (info.isIPv6 ? 1 : 0))
         return UInt32(truncatingIfNeeded: (h &>> 32) & UInt64(bucketCount &- 1))
     }
 
-    private func find(_ info: FragmentInfo, zone: UInt16, context: UInt32, bucket: UInt32) -> Int32 {
+    private func find(_ info: FragmentInfo, zone: UInt16, bucket: UInt32) -> Int32 {
         var at = buckets[Int(bucket)]
         while at >= 0 {
             let datagram = datagrams + Int(at)
             if datagram.pointee.identification == info.identification, datagram.pointee.src == info.src,
-                datagram.pointee.dst == info.dst, datagram.pointee.zone == zone, datagram.pointee.context == context,
+                datagram.pointee.dst == info.dst, datagram.pointee.zone == zone, datagram.pointee.origin == info.origin,
                 datagram.pointee.ipProtocol == info.ipProtocol, datagram.pointee.isIPv6 == info.isIPv6
             {
                 return at

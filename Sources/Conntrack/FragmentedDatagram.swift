@@ -135,16 +135,10 @@ public final class FragmentedDatagram {
     }
 
     private func copyAddresses(from source: UnsafeMutableRawPointer, to header: UnsafeMutableRawPointer) {
-        let view = UnsafeRawPointer(header)
         if isIPv6 {
             (header + 8).copyMemory(from: source + 8, byteCount: 32)
-            return
+        } else {
+            header.replaceIPv4Addresses(UnsafeRawPointer(source).be64(12))
         }
-        let new = UnsafeRawPointer(source).be64(12)
-        guard view.be64(12) != new else { return }
-        var change = ChecksumDelta()
-        change.add(old: view.be64(12), new: new)
-        header.store16(change.applied(to: view.be16(10)), 10)
-        header.store64(new, 12)
     }
 }

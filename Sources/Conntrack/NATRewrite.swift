@@ -30,6 +30,28 @@ struct ChecksumDelta {
     @inline(__always) func applied(toSum value: UInt16) -> UInt16 { InternetChecksum.fold(UInt64(value) &+ sum) }
 }
 
+extension UnsafeMutableRawPointer {
+    /// Of an IPv4 header: writes source and destination, and mends the header's checksum. The difference that it makes to the
+    /// checksum of the transport header.
+    @inline(__always) @discardableResult
+    func replaceIPv4Addresses(_ new: UInt64) -> ChecksumDelta {
+        let view = UnsafeRawPointer(self)
+        let old = view.be64(12)
+        var change = ChecksumDelta()
+        if old != new {
+            change.add(old: old, new: new)
+            store16(change.applied(to: view.be16(10)), 10)
+            store64(new, 12)
+        }
+        return change
+    }
+}
+
+extension ConnectionTuple {
+    /// Source and destination as they stand in a header.
+    @inline(__always) var ipv4Addresses: UInt64 { srcLow &<< 32 | dstLow & 0xffff_ffff }
+}
+
 extension UnsafeMutablePointer where Pointee == PacketHeader {
     /// Makes the packet one of `tuple`: both addresses, and both ports (TCP, UDP) or the identifier (ICMP and ICMPv6
     /// queries). Of a fragment that is not the first, the addresses only.
@@ -44,31 +66,16 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         let l3 = Int(pointee.offsetL3)
         guard l3 != 0xffff, l3 &+ 20 <= Int(pointee.length) else { return }
         let header = pointee.data + l3
-        let view = UnsafeRawPointer(header)
-        let old = view.be64(12)
-        let new = tuple.srcLow &<< 32 | tuple.dstLow & 0xffff_ffff
-        var change = ChecksumDelta()
-        if old != new {
-            change.add(old: old, new: new)
-            header.store16(change.applied(to: view.be16(10)), 10)
-            header.store64(new, 12)
-        }
-        guard view.be16(6) & 0x1fff == 0 else { return }
+        let change = header.replaceIPv4Addresses(tuple.ipv4Addresses)
+        guard UnsafeRawPointer(header).be16(6) & 0x1fff == 0 else { return }
         translateTransport(tuple, change)
     }
 
     /// Of an IPv4 packet of TCP or UDP that was found whole: makes it one of the other end of `tuple`.
     @inline(__always) func translateWholeIPv4(toAnswer tuple: UnsafePointer<ConnectionTuple>, isTCP: Bool) {
         let header = pointee.data + Int(pointee.offsetL3)
-        let view = UnsafeRawPointer(header)
-        let old = view.be64(12)
-        let new = tuple.pointee.dstLow &<< 32 | tuple.pointee.srcLow & 0xffff_ffff
-        var change = ChecksumDelta()
-        if old != new {
-            change.add(old: old, new: new)
-            header.store16(change.applied(to: view.be16(10)), 10)
-            header.store64(new, 12)
-        }
+        let change = header.replaceIPv4Addresses(
+            tuple.pointee.dstLow &<< 32 | tuple.pointee.srcLow & 0xffff_ffff)
         let ports = UInt32(truncatingIfNeeded: tuple.pointee.rest &>> 32)
         let l4 = Int(pointee.offsetL4)
         let transport = TransportHeader(
@@ -215,21 +222,14 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
 
     private func rewriteQuoted(_ embedded: EmbeddedTuple, _ tuple: ConnectionTuple) {
         let header = pointee.data + embedded.l3
-        let view = UnsafeRawPointer(header)
-        var change = ChecksumDelta()
+        let change: ChecksumDelta
         if tuple.isIPv6 {
             let frame = UnsafeRawPointer(pointee.data)
             let chain = ExtensionChain(
-                frame, from: embedded.l3 &+ 40, to: embedded.end, nextHeader: view.byte(6))
+                frame, from: embedded.l3 &+ 40, to: embedded.end, nextHeader: UnsafeRawPointer(header).byte(6))
             change = replaceIPv6Addresses(header, tuple, isRouted: chain?.isRouted ?? false)
         } else {
-            let old = view.be64(12)
-            let new = tuple.srcLow &<< 32 | tuple.dstLow & 0xffff_ffff
-            if old != new {
-                change.add(old: old, new: new)
-                header.store16(change.applied(to: view.be16(10)), 10)
-                header.store64(new, 12)
-            }
+            change = header.replaceIPv4Addresses(tuple.ipv4Addresses)
         }
         let transport = TransportHeader(
             start: pointee.data + embedded.l4, available: embedded.end &- embedded.l4, isPartial: false)
@@ -239,17 +239,10 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
     /// Addresses of the error itself and its checksum, computed anew over all that changed inside.
     private func rewriteOuter(_ tuple: ConnectionTuple, l3: Int, l4: Int, end: Int) {
         let header = pointee.data + l3
-        let view = UnsafeRawPointer(header)
         let message = pointee.data + l4
         let isPartial = pointee.offload.needsChecksum && Int(pointee.offload.checksumStart) == l4
         guard tuple.isIPv6 else {
-            let new = tuple.srcLow &<< 32 | tuple.dstLow & 0xffff_ffff
-            if view.be64(12) != new {
-                var change = ChecksumDelta()
-                change.add(old: view.be64(12), new: new)
-                header.store16(change.applied(to: view.be16(10)), 10)
-                header.store64(new, 12)
-            }
+            header.replaceIPv4Addresses(tuple.ipv4Addresses)
             guard !isPartial else { return }
             message.store16(0, 2)
             message.store16(InternetChecksum.checksum(message, count: end &- l4), 2)

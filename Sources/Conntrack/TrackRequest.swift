@@ -22,6 +22,8 @@ public struct TrackRequest: Sendable {
     public var selection = NATSelection.automatic
     public var isPersistent = false
     public var helper = TrackHelper.none
+    /// Number of the timeout policy that a new connection gets; 0 is that of its zone.
+    public var policy: UInt8 = 0
     /// Bits outside the masks stay as they are; masks of 0 change nothing.
     public var mark: UInt32 = 0
     public var markMask: UInt32 = 0

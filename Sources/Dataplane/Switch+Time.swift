@@ -7,6 +7,9 @@ extension Switch {
     /// Seconds between two looks at what is due.
     public static let tickPeriod = 0.1
 
+    /// Nanoseconds of a tick for connections whose time is up.
+    private static let upkeepShare: UInt64 = 5_000_000
+
     /// What is due now: learned rules are made, statistics are folded, timeouts are looked at, devices are watched. The control
     /// thread calls it each `tickPeriod` (real time). Virtual time passes in `warp` alone, so then only what packets asked
     /// for and what happens to devices is due.
@@ -15,7 +18,9 @@ extension Switch {
         lookAtDevices()
         let now = clock.milliseconds
         guard !clock.isVirtual else { return }
-        upkeepConnections(now)
+        // The control thread has others to serve: what is left waits for the next tick.
+        let end = SwitchClock.monotonicNanoseconds() + Self.upkeepShare
+        upkeepConnections(now) { SwitchClock.monotonicNanoseconds() < end }
         guard now >= nextUpkeep else { return }
         nextUpkeep = now + 500
         settle()
@@ -58,15 +63,15 @@ extension Switch {
     private func passTime() {
         let now = clock.milliseconds
         onEveryWorker { worker in worker.sweepAll(now: now) }
-        upkeepConnections(now)
+        upkeepConnections(now) { true }
         drainRequests()
         settle()
         expire(now)
     }
 
     /// Connections whose time is up, and states that no frame comes back to any more.
-    private func upkeepConnections(_ now: UInt64) {
-        while tracker.upkeep(now: now) {}
+    private func upkeepConnections(_ now: UInt64, while goesOn: () -> Bool) {
+        tracker.upkeep(now: now, while: goesOn)
         model.frozen.collect(now: now)
     }
 }

@@ -79,7 +79,7 @@ extension Worker {
     }
 
     /// Runs a program on a frame without sending anything: connections are made and kept up as if it had come in. Outside
-    /// of all counting.
+    /// of all counting. A fragment is left alone: it would be held, or let go those that are.
     func rehearse(_ frame: [UInt8], _ program: [UInt64], port: PortIndex) {
         guard let packet = pool.pointee.take(frame.count) else { return }
         frame.withUnsafeBytes { bytes in
@@ -93,6 +93,7 @@ extension Worker {
                 _ = extractKey(packet, into: words, vlanLimit: vlanLimit)
             }
         }
+        guard !FragmentReassembler.isFragment(packet) else { return pool.pointee.free(packet) }
         var drops = [UInt64](repeating: 0, count: DropReason.count)
         services.pointee.now = clock.milliseconds
         services.pointee.isRehearsal = true

@@ -1,4 +1,4 @@
-// Which tunnel options actions name: a mapping that is in use must stay.
+// Which tunnel options and timeout policies actions name: one that is in use must stay.
 
 extension Action {
     /// One bit for each `tun_metadata` field that the action reads, writes or will match on.
@@ -19,7 +19,7 @@ extension Action {
             .clearActions, .writeMetadata, .meter, .setVLANVID, .setVLANPCP, .setEthSrc, .setEthDst, .setIPv4Src,
             .setIPv4Dst, .setIPDSCP, .setIPECN, .setIPTTL, .setL4SrcPort, .setL4DstPort, .setMPLSLabel, .setMPLSTC,
             .setMPLSTTL, .setTunnelID, .pushVLAN, .popVLAN, .pushMPLS, .popMPLS, .decTTL, .decMPLSTTL, .setQueue,
-            .popQueue, .finTimeout, .note, .conntrackClear, .nat, .sample:
+            .popQueue, .finTimeout, .note, .conntrackClear, .sample:
             0
         }
     }
@@ -52,5 +52,18 @@ extension ConntrackParameters {
         var options = actions.tunnelOptions
         if case .field(let subfield) = zone { options |= subfield.field.presence }
         return options
+    }
+}
+
+extension Sequence<Action> {
+    /// Numbers of the timeout policies that the actions name.
+    public var timeoutPolicies: Set<UInt8> {
+        reduce(into: []) { policies, action in
+            switch action {
+            case .conntrack(let parameters): if let named = parameters.timeouts { policies.insert(named.number) }
+            case .clone(let actions), .writeActions(let actions): policies.formUnion(actions.timeoutPolicies)
+            default: break
+            }
+        }
     }
 }

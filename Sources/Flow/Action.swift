@@ -72,7 +72,6 @@ public indirect enum Action: Hashable, Sendable {
     // Connection tracking.
     case conntrack(ConntrackParameters)
     case conntrackClear
-    case nat(NATParameters)
     case sample(SampleParameters)
 }
 
@@ -178,10 +177,23 @@ public struct ConntrackParameters: Hashable, Sendable {
     public var zone: Zone = .immediate(0)
     public var table: UInt8?
     public var alg: String?
+    /// `timeout=NAME`.
+    public var timeouts: TimeoutReference?
     public var nat: NATParameters?
     /// `exec(...)`: only actions that set ct_mark and ct_label.
     public var actions: [Action] = []
     public init() {}
+}
+
+/// A named timeout policy: as it was written, and the switch's number of it, from 1.
+public struct TimeoutReference: Hashable, Sendable {
+    public var name: String
+    public var number: UInt8
+
+    public init(name: String, number: UInt8) {
+        self.name = name
+        self.number = number
+    }
 }
 
 public struct SampleParameters: Hashable, Sendable {

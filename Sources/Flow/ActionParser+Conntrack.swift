@@ -5,6 +5,7 @@ extension ActionParser {
         var rest = text
         var result = ConntrackParameters()
         var forceText: Text?
+        var timeoutText: Text?
         while let item = rest.nextKeyValue() {
             let value = item.value
             if item.key.equals("commit") {
@@ -23,6 +24,9 @@ extension ActionParser {
                     throw FlowSyntaxError(value, "invalid conntrack helper \(value.quoted): expected ftp or tftp")
                 }
                 result.alg = value.string
+            } else if item.key.equals("timeout") {
+                result.timeouts = try parseTimeouts(value)
+                timeoutText = item.key
             } else if item.key.equals("nat") {
                 if result.nat != nil { throw FlowSyntaxError(item.key, "nat is given twice") }
                 result.nat = try parseNAT(value)
@@ -32,11 +36,24 @@ extension ActionParser {
                 throw FlowSyntaxError(
                     item.key,
                     "invalid argument to \"ct\" action: \(item.key.quoted): "
-                        + "expected commit, force, table, zone, alg, nat or exec")
+                        + "expected commit, force, table, zone, alg, timeout, nat or exec")
             }
         }
         if let forceText, !result.commit { throw FlowSyntaxError(forceText, "\"force\" flag requires \"commit\" flag") }
+        if let timeoutText, !result.commit {
+            throw FlowSyntaxError(timeoutText, "\"timeout\" requires \"commit\" flag")
+        }
         return result
+    }
+
+    /// Who reads flows without a switch takes any name.
+    private func parseTimeouts(_ text: Text) throws(FlowSyntaxError) -> TimeoutReference {
+        guard !text.isEmpty else { throw FlowSyntaxError(text, "expected the name of a timeout policy") }
+        guard let policies = context.timeoutPolicy else { return TimeoutReference(name: text.string, number: 0) }
+        guard let number = policies(text.string) else {
+            throw FlowSyntaxError(text, "there is no timeout policy \(text.quoted)")
+        }
+        return TimeoutReference(name: text.string, number: number)
     }
 
     private func parseZone(_ text: Text) throws(FlowSyntaxError) -> ConntrackParameters.Zone {

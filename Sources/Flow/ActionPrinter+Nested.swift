@@ -13,6 +13,7 @@ extension ActionPrinter {
         if let nat = parameters.nat { parts.append(text(nat)) }
         if !parameters.actions.isEmpty { parts.append("exec(\(text(parameters.actions)))") }
         if let alg = parameters.alg { parts.append("alg=\(alg)") }
+        if let timeouts = parameters.timeouts { parts.append("timeout=\(timeouts.name)") }
         return "ct(\(parts.joined(separator: ",")))"
     }
 

@@ -77,7 +77,6 @@ struct ActionPrinter {
         case .note(let bytes): "note:\(Digits.bytes(bytes))"
         case .conntrack(let parameters): text(parameters)
         case .conntrackClear: "ct_clear"
-        case .nat(let parameters): text(parameters)
         case .sample(let parameters): text(parameters)
         default: ""
         }

@@ -28,6 +28,8 @@ public struct FlowContext {
     /// Whether a group or a meter exists; nil accepts every number.
     public var groupExists: ((UInt32) -> Bool)?
     public var meterExists: ((UInt32) -> Bool)?
+    /// Number of a timeout policy by name; nil accepts every name, and means the zone's timeouts.
+    public var timeoutPolicy: ((String) -> UInt8?)?
 
     /// Where the `tun_metadata` fields lie.
     public var tlvMap = TLVMap()

@@ -11,10 +11,8 @@ struct SessionMasks {
     var readsFurtherWords = false
     /// Of what a frame has beside its bytes.
     var isUnfit = false
-    private var isExact = false
 
     mutating func makeExact() {
-        isExact = true
         (word0, word1, word2, word5) = (~0, ~0, ~0, ~0)
         readsFurtherWords = true
     }

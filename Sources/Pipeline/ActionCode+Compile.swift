@@ -142,11 +142,10 @@ extension ActionStep {
             step.op = .conntrackClear
             step.setClass = .conntrackClear
         case .meter(let id): step = numbered(.meter, id)
-        case .nat, .sample: step.op = .unsupported
         case .deleteField(let field):
             step.op = .deleteOption
             step.target = FieldRun(field)
-        // `note` is for people.
+        // `note` is for people; `sample` is for collectors, and there are none: as in Open vSwitch without IPFIX.
         default: step.op = .nothing
         }
         return step

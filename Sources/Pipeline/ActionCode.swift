@@ -63,8 +63,6 @@ struct ActionStep: Sendable {
         case conntrack, conntrackClear
         case meter
         case nothing
-        /// Sampling: what the flow-mod layer refuses.
-        case unsupported
     }
 
     var op: Op

@@ -10,6 +10,7 @@ extension TrackRequest {
         forces = parameters.force
         if case .immediate(let number) = parameters.zone { zone = number }
         helper = parameters.alg == "ftp" ? .ftp : parameters.alg == "tftp" ? .tftp : .none
+        policy = parameters.timeouts?.number ?? 0
         guard let nat = parameters.nat else { return }
         translates = true
         switch nat.kind {

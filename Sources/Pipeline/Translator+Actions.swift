@@ -80,7 +80,6 @@ extension Translator {
         case .conntrack: conntrack(step, code)
         case .conntrackClear: conntrackClear()
         case .drop: note(.ruleDrop)
-        case .unsupported: fail(.translationFailed, "this action is not carried out by this switch")
         default: break
         }
         return .next

@@ -26,10 +26,10 @@ import Testing
         let whole = try filter(
             "zone=1", "ct_nw_src=10.1.0.10,ct_nw_dst=10.2.0.1,ct_nw_proto=17,ct_tp_src=3,ct_tp_dst=53")
         #expect(whole.tuple != nil)
-        #expect(bench.tracker.flush(whole, now: bench.now) == 1)
-        #expect(bench.tracker.flush(whole, now: bench.now) == 0)
-        #expect(bench.tracker.flush(try filter("ct_nw_proto=17,ct_tp_src=3"), now: bench.now) == 1)
-        #expect(bench.tracker.flush(try filter("zone=0"), now: bench.now) == 5)
+        #expect(bench.flush(whole) == 1)
+        #expect(bench.flush(whole) == 0)
+        #expect(bench.flush(try filter("ct_nw_proto=17,ct_tp_src=3")) == 1)
+        #expect(bench.flush(try filter("zone=0")) == 5)
         #expect(bench.tracker.count == 5)
     }
 

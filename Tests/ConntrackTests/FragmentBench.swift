@@ -92,12 +92,17 @@ final class FragmentBench {
     }
 
     @discardableResult
-    func submit(_ frame: [UInt8], zone: UInt16 = 1, context: UInt32 = 0, now: UInt64 = 0) -> FragmentOutcome {
+    func submit(
+        _ frame: [UInt8], zone: UInt16 = 1, port: UInt32 = 1, frozen: UInt32 = 0, now: UInt64 = 0
+    ) -> FragmentOutcome {
         let packet = packet(frame, from: &pool)
+        packet.pointee.inPort = PortIndex(port)
+        packet.pointee.frozen = frozen
+        packet.pointee.recirculations = frozen == 0 ? 0 : 1
         _ = extracted(packet)
         submitted += 1
         let outcome = reassembler.submit(
-            packet, zone: zone, context: context, now: now, pool: &pool, datagram: datagram)
+            packet, zone: zone, now: now, pool: &pool, datagram: datagram)
         switch outcome {
         case .notFragment: send(packet)
         case .invalid:

@@ -63,6 +63,23 @@ import Testing
         #expect(bench.tracker.slotsUsed < 6000)
     }
 
+    /// However much is due, whoever calls can stop after each step.
+    @Test func upkeepStopsWhenTold() {
+        let bench = TrackerBench()
+        for port: UInt16 in 1...10_000 { bench.send(udpFrame(alice, bob, port, 53)) }
+        bench.settle()
+        bench.now += 3_600_000
+        var steps = 0
+        bench.tracker.upkeep(now: bench.now) {
+            steps += 1
+            return steps < 2
+        }
+        #expect(steps == 2)
+        #expect(bench.tracker.count > 0)
+        bench.tracker.upkeep(now: bench.now) { true }
+        #expect(bench.tracker.count == 0)
+    }
+
     /// Victims are found ahead: one that is answered meanwhile is none any more.
     @Test func aVictimThatIsAnsweredStays() {
         let bench = TrackerBench { $0.limit = 1000 }
@@ -177,7 +194,8 @@ import Testing
         bench.send(udpFrame(alice, bob, 2000, 53), zone: 2)
         var talk = Conversation()
         bench.send(talk.up(2), zone: 1)
-        let summary = bench.tracker.summary(talkers: 2, now: bench.now)
+        var summary = ConnectionSummary()
+        for connection in bench.tracker.connections(now: bench.now) { summary.add(connection, talkers: 2) }
         #expect(summary.total == 3 && summary.byProtocol == [.udp: 2, .tcp: 1])
         #expect(summary.tcpStates == [.synSent: 1] && summary.answered == 1 && summary.unanswered == 1)
         #expect(summary.byZone == [1: 2, 2: 1])

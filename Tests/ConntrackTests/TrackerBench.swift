@@ -134,6 +134,23 @@ final class TrackerBench {
         tracker.connections(zone: zone, now: now).map { $0.text(detail) }.sorted()
     }
 
+    /// Ends what the filter names, as `ct/flush` does; how many that were.
+    func flush(_ filter: ConnectionFilter) -> Int {
+        if let tuple = filter.tuple { return tracker.flush(tuple, now: now) ? 1 : 0 }
+        if filter.isWholeZone { return tracker.flush(zone: filter.zone) }
+        var ended = 0
+        var walk = ConnectionWalk(filter)
+        while !walk.isDone {
+            var found: [ConnectionHandle] = []
+            walk.step(tracker, slots: 1000, now: now) {
+                found.append(ConnectionHandle(rawValue: $0.handle))
+                return true
+            }
+            ended += tracker.flush(found)
+        }
+        return ended
+    }
+
     /// Lets time pass, with all that upkeep does meanwhile.
     func advance(_ milliseconds: UInt64) {
         now += milliseconds
@@ -218,5 +235,15 @@ struct Conversation {
             ack: flags & 0x10 != 0 ? client : 0, options: options, length: length, isIPv6: isIPv6)
         server &+= UInt32(length) &+ (flags & 3 != 0 ? 1 : 0)
         return segment.frame
+    }
+}
+
+extension ConnectionTracker {
+    /// All connections, or those of a zone, that have not expired, in no order.
+    func connections(zone: UInt16? = nil, now: UInt64) -> [ConnectionSnapshot] {
+        var result: [ConnectionSnapshot] = []
+        var cursor: UInt32 = 1
+        while visit(from: &cursor, steps: 1024, zone: zone, now: now, { result.append($0) }) {}
+        return result
     }
 }

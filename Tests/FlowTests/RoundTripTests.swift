@@ -132,7 +132,7 @@ struct RandomFlow {
                 "dec_ttl", "dec_ttl(\(number(0...9)),2)", "mod_nw_tos:\(number(0...63) * 4)",
                 "mod_nw_ecn:\(number(0...3))",
                 "mod_nw_ttl:\(number(1...255))", "load:\(number(0...3))->NXM_NX_IP_ECN[]",
-                "ct(commit,zone=\(number(0...65535)))",
+                "ct(commit,zone=\(number(0...65535)))", "ct(commit,zone=7,timeout=short)",
                 "ct(table=\(number(1...254)),nat)",
                 "ct(commit,force,exec(set_field:\(masked(32))->ct_mark,load:1->NXM_NX_CT_LABEL[5..9]))",
                 "ct(zone=NXM_NX_REG0[0..15])",

@@ -46,6 +46,14 @@ import Testing
         }
     }
 
+    /// There is no collector that a sample could go to; the packet is not to suffer for it.
+    @Test func samplingLeavesThePacketAlone() throws {
+        let device = try makeSwitch([
+            "actions=sample(probability=65535,collector_set_id=1,obs_domain_id=1,obs_point_id=1),output:2"
+        ])
+        #expect(device.program(tcp(device)) == "p2")
+    }
+
     // MARK: Masks
 
     @Test func lookingAtNothingMasksNothing() throws {

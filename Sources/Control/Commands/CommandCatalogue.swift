@@ -196,7 +196,7 @@ public enum CommandCatalogue {
             "ct/limits", .conntrack, "[default=N] [zone=N,limit=M]... | zone=N[,N...] | del zone=N[,N...]", 0...any,
             "limits of zones, with counts; set them; remove them"),
         CommandSpec(
-            "ct/timeouts", .conntrack, "[zone=N] [KEY=SECONDS...] | del [zone=N]", 0...any,
+            "ct/timeouts", .conntrack, "[zone=N | name=NAME] [KEY=SECONDS...] | del [zone=N | name=NAME]", 0...any,
             "timeouts, under the names of CT_Timeout_Policy; set them; back to the default", keys: TimeoutSettings.keys),
         CommandSpec(
             "ct/set", .conntrack, "[KEY=VALUE...]", 0...any, "settings of connection tracking; change them",

@@ -143,25 +143,3 @@ extension SwitchCommands {
         }
     }
 }
-
-/// A way through the table, in steps, that stops at the connections of a filter.
-struct ConnectionWalk {
-    private let filter: ConnectionFilter
-    private var cursor: UInt32 = 1
-    private(set) var isDone = false
-
-    init(_ filter: ConnectionFilter) { self.filter = filter }
-
-    /// Looks at up to so many slots, or until `body` says that it has enough for now; a few more may come then.
-    mutating func step(_ tracker: ConnectionTracker, slots: Int, now: UInt64, _ body: (ConnectionSnapshot) -> Bool) {
-        var left = slots
-        var goesOn = true
-        while left > 0, goesOn, !isDone {
-            let filter = filter
-            isDone = !tracker.visit(from: &cursor, steps: 64, zone: filter.zone, now: now) { connection in
-                if filter.matches(connection), !body(connection) { goesOn = false }
-            }
-            left -= 64
-        }
-    }
-}

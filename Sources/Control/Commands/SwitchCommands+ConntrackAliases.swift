@@ -103,7 +103,7 @@ extension SwitchCommands {
             \(version) frags completed: \(count(counts.completed))
             \(version) frags expired: \(count(counts.expired))
             \(version) frags too small: \(count(counts.tooSmall))
-            \(version) frags overlapped: \(count(counts.overlapping))
+            \(version) frags overlapped: \(count(counts.overlapping) &+ count(counts.duplicate))
 
             """
         }
@@ -126,7 +126,8 @@ extension SwitchCommands {
         return [
             "held": JSONValue(device.reassembler.held), "accepted": pair(counts.accepted),
             "completed": pair(counts.completed), "expired": pair(counts.expired), "too_small": pair(counts.tooSmall),
-            "overlapping": pair(counts.overlapping), "datagrams": JSONValue(counts.datagrams),
+            "duplicate": pair(counts.duplicate), "overlapping": pair(counts.overlapping),
+            "refused": pair(counts.refused), "datagrams": JSONValue(counts.datagrams),
         ]
     }
 }

@@ -112,53 +112,114 @@ extension SwitchCommands {
 
     // MARK: ct/timeouts
 
+    /// Whose timeouts are meant.
+    private enum TimeoutScope {
+        case all
+        case zone(UInt16)
+        case name(String)
+
+        init(_ words: inout ArraySlice<String>) throws(SettingError) {
+            self = .all
+            guard let first = words.first else { return }
+            if first.hasPrefix("zone=") {
+                self = .zone(try TrackingConfiguration.zone(first.dropFirst(5)))
+            } else if first.hasPrefix("name=") {
+                self = .name(try TrackingConfiguration.policyName(first.dropFirst(5)))
+            } else {
+                return
+            }
+            words.removeFirst()
+        }
+    }
+
     func connectionTimeouts(_ invocation: Invocation) throws(CommandError) -> CommandResult {
         var words = invocation.words[...]
         let deletes = words.first == "del"
         if deletes { words.removeFirst() }
-        var zone: UInt16?
-        if let first = words.first, first.hasPrefix("zone=") {
-            words.removeFirst()
-            zone = try refusing { () throws(SettingError) in try TrackingConfiguration.zone(first.dropFirst(5)) }
-        }
-        guard deletes || !words.isEmpty else { return showTimeouts(zone) }
+        let scope = try refusing { () throws(SettingError) in try TimeoutScope(&words) }
+        guard deletes || !words.isEmpty else { return try showTimeouts(scope) }
         var tracking = configured.tracking
         if deletes {
-            guard words.isEmpty else { throw .refused("ct/timeouts del: expected zone=N or nothing") }
-            if let zone { tracking.zoneTimeouts[zone] = nil } else { tracking.timeouts = TimeoutSettings() }
-        } else if let zone {
-            var timeouts = tracking.zoneTimeouts[zone] ?? TimeoutSettings()
-            try Self.apply(words, to: &timeouts)
-            tracking.zoneTimeouts[zone] = timeouts.seconds.isEmpty ? nil : timeouts
+            guard words.isEmpty else { throw .refused("ct/timeouts del: expected zone=N, name=NAME or nothing") }
+            try Self.delete(scope, from: &tracking)
         } else {
-            try Self.apply(words, to: &tracking.timeouts)
+            try Self.set(words, scope, in: &tracking)
         }
         try configured.setTracking(tracking)
         return .done
     }
 
-    /// All that hold in a zone; without one, the default ones and what zones have of their own.
-    private func showTimeouts(_ zone: UInt16?) -> CommandResult {
+    private static func delete(_ scope: TimeoutScope, from tracking: inout TrackingConfiguration) throws(CommandError) {
+        switch scope {
+        case .all: tracking.timeouts = TimeoutSettings()
+        case .zone(let zone): tracking.zoneTimeouts[zone] = nil
+        case .name(let name):
+            guard tracking.policies.removeValue(forKey: name) != nil else { throw unknown(name) }
+        }
+    }
+
+    private static func set(
+        _ words: ArraySlice<String>, _ scope: TimeoutScope, in tracking: inout TrackingConfiguration
+    ) throws(CommandError) {
+        switch scope {
+        case .all: try apply(words, to: &tracking.timeouts)
+        case .zone(let zone):
+            var timeouts = tracking.zoneTimeouts[zone] ?? TimeoutSettings()
+            try apply(words, to: &timeouts)
+            tracking.zoneTimeouts[zone] = timeouts.seconds.isEmpty ? nil : timeouts
+        case .name(let name):
+            var timeouts = tracking.policies[name] ?? TimeoutSettings()
+            try apply(words, to: &timeouts)
+            tracking.policies[name] = timeouts
+            guard tracking.policies.count <= TrackingConfiguration.policyLimit else {
+                throw .refused(
+                    "there are \(TrackingConfiguration.policyLimit) timeout policies, and there can be no more")
+            }
+        }
+    }
+
+    private static func unknown(_ policy: String) -> CommandError {
+        .refused("there is no timeout policy \"\(policy.echoed)\"")
+    }
+
+    /// All that hold in a zone or under a name; without either, the default ones and what zones and names have of their own.
+    private func showTimeouts(_ scope: TimeoutScope) throws(CommandError) -> CommandResult {
         let tracking = configured.tracking
-        let settings = device.tracker.timeouts(zone: zone).settings
-        let zones = zone == nil ? tracking.zoneTimeouts.sorted { $0.key < $1.key } : []
+        let settings: [Setting]
+        var own: [(kind: String, members: [(key: String, timeouts: TimeoutSettings)])] = []
+        switch scope {
+        case .all:
+            settings = device.tracker.timeouts(zone: nil).settings
+            let zones = tracking.zoneTimeouts.sorted { $0.key < $1.key }
+            own = [
+                ("zone", zones.map { (String($0.key), $0.value) }),
+                ("name", tracking.policies.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }),
+            ]
+        case .zone(let zone): settings = device.tracker.timeouts(zone: zone).settings
+        case .name(let name):
+            guard tracking.policies[name] != nil else { throw Self.unknown(name) }
+            settings = tracking.policy(named: name).settings
+        }
         func object(_ settings: [Setting]) -> JSONValue {
             .object(settings.map { JSONValue.Member($0.key, .integer(Int64($0.value) ?? 0)) })
         }
         return CommandResult(
             text: {
-                settings.map { "\($0.key)=\($0.value)\n" }.joined()
-                    + zones.map { zone, timeouts in
-                        "zone=\(zone) " + timeouts.settings.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
-                            + "\n"
-                    }.joined()
+                var text = settings.map { "\($0.key)=\($0.value)\n" }.joined()
+                for (kind, members) in own {
+                    for (key, timeouts) in members {
+                        let values = timeouts.settings.map { " \($0.key)=\($0.value)" }.joined()
+                        text += "\(kind)=\(key)\(values)\n"
+                    }
+                }
+                return text
             },
             json: {
-                guard zone == nil else { return object(settings) }
-                return [
-                    "default": object(settings),
-                    "zones": .object(zones.map { JSONValue.Member(String($0.key), object($0.value.settings)) }),
-                ]
+                guard own.count == 2 else { return object(settings) }
+                func members(_ i: Int) -> JSONValue {
+                    .object(own[i].members.map { JSONValue.Member($0.key, object($0.timeouts.settings)) })
+                }
+                return ["default": object(settings), "zones": members(0), "policies": members(1)]
             })
     }
 

@@ -143,6 +143,8 @@ extension SwitchCommands {
                     ("new", .new), ("established", .established), ("related", .related), ("invalid", .invalid),
                     ("again", .repeated),
                 ]),
+            // They are among the packets above.
+            group("without a lookup", "resumed", [("by session", .resumed)]),
             group(
                 "connections since the start", "events",
                 [
@@ -164,7 +166,7 @@ extension SwitchCommands {
                     ("outside window", .outsideWindow), ("not first packet", .notFirstPacket),
                     ("error of no connection", .unknownError),
                 ]),
-            natGroup, fragmentGroup,
+            natGroup, expectationGroup, fragmentGroup,
         ]
     }
 
@@ -179,6 +181,16 @@ extension SwitchCommands {
             ])
     }
 
+    private var expectationGroup: CounterGroup {
+        let table = device.tracker.expectations
+        return CounterGroup(
+            title: "announced by helpers", name: "announced",
+            counters: [
+                .init(name: "waiting", words: "waiting", value: UInt64(table.expected)),
+                .init(name: "evicted", words: "evicted", value: table.evicted.load(ordering: .relaxed)),
+            ])
+    }
+
     private var fragmentGroup: CounterGroup {
         let counts = device.reassembler.statistics
         func counter(_ words: String, _ count: FragmentCount) -> CounterGroup.Counter {
@@ -190,7 +202,8 @@ extension SwitchCommands {
                 .init(name: "held", words: "held", value: UInt64(device.reassembler.held)),
                 counter("accepted", counts.accepted), counter("completed", counts.completed),
                 counter("expired", counts.expired), counter("too small", counts.tooSmall),
-                counter("overlapping", counts.overlapping),
+                counter("duplicate", counts.duplicate), counter("overlapping", counts.overlapping),
+                counter("refused", counts.refused),
             ])
     }
 

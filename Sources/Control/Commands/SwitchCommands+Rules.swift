@@ -13,6 +13,8 @@ extension SwitchCommands {
             var context = FlowContext()
             let names = Set(bridge.ports.map(\.name) + [bridge.name])
             context.portNumber = { names.contains($0) ? PortNumber(1) : nil }
+            let policies = configuration.tracking.policies
+            context.timeoutPolicy = { policies[$0] == nil ? nil : 0 }
             for (j, line) in bridge.tlvMap.enumerated() {
                 let requests: [TLVMapRequest]
                 do throws(FlowSyntaxError) { requests = try TLVMapParser().parse(line) } catch {

@@ -73,6 +73,8 @@ public final class SwitchCommands {
         context.groupExists = { bridge.groups[$0] != nil }
         context.tlvMap = bridge.tlvMap
         context.meterExists = { bridge.meters[$0] != nil }
+        let policies = configured.policyNumbers
+        context.timeoutPolicy = { policies[$0] }
         return context
     }
 

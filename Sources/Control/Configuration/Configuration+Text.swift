@@ -33,6 +33,11 @@ extension Configuration {
             if let limit = tracking.limits[zone] { lines.append("      limit: \(limit)") }
             if let timeouts = tracking.zoneTimeouts[zone] { write(timeouts, "      ", to: &lines) }
         }
+        if !tracking.policies.isEmpty { lines.append("  policies:") }
+        for (name, timeouts) in tracking.policies.sorted(by: { $0.key < $1.key }) {
+            lines.append("    - name: \(quote(name))")
+            write(timeouts, "      ", to: &lines)
+        }
     }
 
     private static func write(_ timeouts: TimeoutSettings, _ indentation: String, to lines: inout [String]) {

@@ -38,7 +38,10 @@ public struct ConfigurationPlan: Equatable, Sendable {
 
     public init(from old: Configuration, to new: Configuration) {
         if new.settings != old.settings { steps.append(.setSettings(new.settings)) }
-        if new.tracking != old.tracking { steps.append(.setTracking(new.tracking)) }
+        // Policies that are not to be there any more stay until no flow or group names them.
+        var tracking = new.tracking
+        tracking.policies.merge(old.tracking.policies) { mine, _ in mine }
+        if tracking != old.tracking { steps.append(.setTracking(tracking)) }
         if let level = new.logLevel, level != old.logLevel { steps.append(.setLogLevel(level)) }
         removeSurplus(old, new)
         for bridge in new.bridges {
@@ -51,6 +54,7 @@ public struct ConfigurationPlan: Equatable, Sendable {
         // All bridges first: patch ports reach from one into another.
         for bridge in new.bridges { addPorts(Self.before(bridge, in: old), bridge) }
         for bridge in new.bridges { addRules(Self.before(bridge, in: old), bridge) }
+        if tracking != new.tracking { steps.append(.setTracking(new.tracking)) }
         let before = Dictionary(old.services.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         let wanted = Set(new.services.map(\.name))
         for service in old.services where !wanted.contains(service.name) { steps.append(.deleteService(service.name)) }

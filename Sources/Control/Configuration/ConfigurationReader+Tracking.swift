@@ -2,7 +2,7 @@ import Base
 import Yams
 
 extension ConfigurationReader {
-    /// `conntrack`: settings beside `limit`, `timeouts` and `zones`.
+    /// `conntrack`: settings beside `limit`, `timeouts`, `zones` and `policies`.
     func tracking(_ entry: Entry) throws(ConfigurationError) -> TrackingConfiguration {
         var tracking = TrackingConfiguration()
         for entry in try Entries(entry.node, entry.path).all {
@@ -11,7 +11,9 @@ extension ConfigurationReader {
             case "timeouts": tracking.timeouts = try timeouts(entry)
             case "zones":
                 for (node, path) in try entry.list() { try readZone(node, path, into: &tracking) }
-            default: try entry.apply(to: &tracking.settings, others: ["limit", "timeouts", "zones"])
+            case "policies":
+                for (node, path) in try entry.list() { try readPolicy(node, path, into: &tracking) }
+            default: try entry.apply(to: &tracking.settings, others: ["limit", "timeouts", "zones", "policies"])
             }
         }
         return tracking
@@ -21,6 +23,27 @@ extension ConfigurationReader {
         var timeouts = TimeoutSettings()
         for entry in try Entries(entry.node, entry.path).all { try entry.apply(to: &timeouts) }
         return timeouts
+    }
+
+    private func readPolicy(
+        _ node: Node, _ path: String, into tracking: inout TrackingConfiguration
+    ) throws(ConfigurationError) {
+        let entries = try Entries(node, path)
+        guard let first = entries.all.first(where: { $0.key == "name" }) else {
+            throw ConfigurationError(path, "has no name")
+        }
+        let name: String = try first.setting { text throws(SettingError) in try TrackingConfiguration.policyName(text) }
+        guard tracking.policies[name] == nil else {
+            throw ConfigurationError(first.path, "policy \(name) is there twice")
+        }
+        guard tracking.policies.count < TrackingConfiguration.policyLimit else {
+            throw ConfigurationError(path, "there are more than \(TrackingConfiguration.policyLimit) policies")
+        }
+        tracking.policies[name] = TimeoutSettings()
+        for entry in entries.all where entry.key != "name" {
+            guard entry.key == "timeouts" else { throw entry.unknown(["name", "timeouts"]) }
+            tracking.policies[name] = try timeouts(entry)
+        }
     }
 
     private func readZone(

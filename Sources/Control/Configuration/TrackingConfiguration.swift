@@ -1,3 +1,4 @@
+import Base
 import Conntrack
 
 /// All that is configured of connection tracking: `conntrack` in a file.
@@ -8,6 +9,11 @@ public struct TrackingConfiguration: Equatable, Sendable {
     public var limits: [UInt16: UInt32] = [:]
     public var timeouts = TimeoutSettings()
     public var zoneTimeouts: [UInt16: TimeoutSettings] = [:]
+    /// By name: what `ct(commit,timeout=NAME)` gives to a connection in place of what holds in its zone.
+    public var policies: [String: TimeoutSettings] = [:]
+
+    /// Half of what the tracker has numbers for: while one configuration becomes another, both are there.
+    static let policyLimit = 127
 
     public init() {}
 
@@ -20,6 +26,29 @@ public struct TrackingConfiguration: Equatable, Sendable {
         for (name, seconds) in timeouts.seconds { policy[name] = seconds }
         for (name, seconds) in zone.flatMap({ zoneTimeouts[$0] })?.seconds ?? [:] { policy[name] = seconds }
         return policy
+    }
+
+    /// Of a named policy; what it does not say is as by default, whatever the zone says.
+    func policy(named name: String) -> TimeoutPolicy {
+        var policy = policy(zone: nil)
+        for (timeout, seconds) in policies[name]?.seconds ?? [:] { policy[timeout] = seconds }
+        return policy
+    }
+
+    static func policyName(_ text: some StringProtocol) throws(SettingError) -> String {
+        let isPlain = text.utf8.allSatisfy {
+            switch $0 {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
+                true
+            default: false
+            }
+        }
+        guard isPlain, (1...63).contains(text.utf8.count) else {
+            throw SettingError(
+                "name: expected up to 63 letters, digits, \"_\", \"-\" and \".\", found \"\(String(text).echoed)\"")
+        }
+        return String(text)
     }
 
     static func zone(_ text: some StringProtocol) throws(SettingError) -> UInt16 {
@@ -50,7 +79,8 @@ extension TimeoutSettings: Configurable {
 
     mutating func set(_ key: String, _ value: String) throws(SettingError) {
         guard let name = TimeoutName(name: key) else { return }
-        seconds[name] = try value.isEmpty ? nil : SettingValue.integer(value, 0...UInt32.max)
+        // With 0 a connection would be over before its second packet.
+        seconds[name] = try value.isEmpty ? nil : SettingValue.integer(value, 1...UInt32.max)
     }
 
     var settings: [Setting] {

@@ -1,5 +1,6 @@
 import Conntrack
 import Dataplane
+import Synchronization
 
 extension SwitchCommands {
     /// Connection tracking: nothing here walks over connections.
@@ -22,6 +23,11 @@ extension SwitchCommands {
                 metrics.family("weft_connections_refused_total", .counter, "Connections not committed, by reason.")
             case "invalid":
                 metrics.family("weft_tracked_packets_invalid_total", .counter, "Invalid packets, by reason if known.")
+            case "resumed":
+                metrics.family(
+                    "weft_tracked_packets_resumed_total", .counter,
+                    "Tracked packets whose connection was known without a lookup.")
+            case "announced": continue
             case "nat": metrics.family("weft_nat_total", .counter, "Translations chosen, and tuples found taken.")
             default: metrics.family("weft_fragments_total", .counter, "Fragments on their way through tracking.")
             }
@@ -30,6 +36,11 @@ extension SwitchCommands {
                 metrics.sample([(label, counter.name)], counter.value)
             }
         }
+        metrics.family("weft_connections_announced", .gauge, "Connections that helpers wait for.")
+        metrics.sample(tracker.expectations.expected)
+        metrics.family(
+            "weft_connections_announced_evicted_total", .counter, "Announced connections that went for newer ones.")
+        metrics.sample(tracker.expectations.evicted.load(ordering: .relaxed))
         metrics.family("weft_fragments_held", .gauge, "Fragments that wait for their datagram.")
         metrics.sample(device.reassembler.held)
     }

@@ -1,5 +1,7 @@
+import Base
 import Conntrack
 import Dataplane
+import Pipeline
 
 extension ConfiguredSwitch {
     /// Makes connection tracking what a configuration says. What is refused changes nothing. Connections stay; timeouts count
@@ -11,6 +13,7 @@ extension ConfiguredSwitch {
                 "maxconns \(wanted.settings.maximumConnections): the table was made for \(tracker.capacity); more takes a "
                     + "restart with the number in the configuration file")
         }
+        try checkPolicies(wanted)
         tracker.limit = wanted.settings.maximumConnections
         tracker.checksSequenceNumbers = wanted.settings.checksSequenceNumbers
         tracker.isLiberal = wanted.settings.isLiberal
@@ -21,6 +24,7 @@ extension ConfiguredSwitch {
         }
         setLimits(wanted)
         setTimeouts(wanted)
+        setPolicies(wanted)
         tracking = wanted
     }
 
@@ -40,5 +44,38 @@ extension ConfiguredSwitch {
         }
         // All of them: what a zone does not set follows the default.
         for zone in wanted.zoneTimeouts.keys { tracker.setTimeouts(wanted.policy(zone: zone), zone: zone) }
+    }
+
+    /// A policy that rules name stays.
+    private func checkPolicies(_ wanted: TrackingConfiguration) throws(CommandError) {
+        let gone = tracking.policies.keys.filter { wanted.policies[$0] == nil }
+        guard !gone.isEmpty else { return }
+        let used = model.timeoutPoliciesInUse()
+        for name in gone.sorted() {
+            guard let number = policyNumbers[name], let bridge = used[number] else { continue }
+            throw .refused(
+                "timeout policy \(name) is in use: flows or groups of \(bridge.echoed) name it in ct(timeout=\(name))")
+        }
+    }
+
+    private func setPolicies(_ wanted: TrackingConfiguration) {
+        let tracker = device.tracker
+        for name in tracking.policies.keys where wanted.policies[name] == nil {
+            if let number = policyNumbers.removeValue(forKey: name) { tracker.setTimeouts(nil, named: number) }
+        }
+        for name in wanted.policies.keys.sorted() {
+            let number = policyNumbers[name] ?? freePolicyNumber()
+            policyNumbers[name] = number
+            tracker.setTimeouts(wanted.policy(named: name), named: number)
+        }
+    }
+
+    /// In turn: connections of a policy that is gone have the default timeouts until its number is given out again.
+    private func freePolicyNumber() -> UInt8 {
+        let taken = Set(policyNumbers.values)
+        repeat {
+            lastPolicyNumber = lastPolicyNumber == .max ? 1 : lastPolicyNumber + 1
+        } while taken.contains(lastPolicyNumber)
+        return lastPolicyNumber
     }
 }

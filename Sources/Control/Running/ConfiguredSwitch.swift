@@ -18,6 +18,9 @@ public final class ConfiguredSwitch {
     var bridges: [BridgeConfiguration] = []
     private(set) var settings = GlobalSettings()
     var tracking = TrackingConfiguration()
+    /// The tracker's numbers of its timeout policies, and the last one that was given out.
+    var policyNumbers: [String: UInt8] = [:]
+    var lastPolicyNumber: UInt8 = 0
     /// By name.
     var services: [String: RunningService] = [:]
     /// Backends that are checked, by number; who checks, and what was found.
