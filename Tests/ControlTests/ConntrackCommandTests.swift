@@ -136,7 +136,7 @@ import Testing
         #expect(text.hasPrefix("connections: 4; 4 of at most 3000000 in all zones, "))
         #expect(text.contains("  tcp: 1\n    SYN_SENT: 1\n  udp: 2\n  icmp: 1\n  other than TCP: 0 answered, 3 not\n"))
         #expect(text.contains("zones: 2\n  zone 1: 3\n  zone 3: 1, limit 1, refused 1\n"))
-        #expect(text.contains("refused: total limit 0, zone limit 1, memory 0, nat exhausted 0\n"))
+        #expect(text.contains("refused: total limit 0, zone limit 1, memory 0, nat exhausted 0, clash 0\n"))
         #expect(text.contains("packets: new 5, "))
         #expect(text.contains("top talkers:\n"))
         #expect(try sw("ct/stats", "zone=3", "talkers=0").contains("connections: 1; "))
