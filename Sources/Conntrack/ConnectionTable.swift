@@ -116,6 +116,9 @@ struct Shard {
     var hand: UInt32 = 0
     var nextVictim: UInt32 = 0
     var victimAfter: UInt32 = 0
+    /// Of the former: hash, and neighbours in its lists.
+    var victimHash: UInt64 = 0
+    var victimLinks = SIMD4<UInt32>(repeating: 0)
     /// Slots of the wheel's first level that are not empty.
     var occupied: UInt64 = 0
     /// First connection of each slot of the wheel.

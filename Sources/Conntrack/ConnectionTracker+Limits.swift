@@ -109,8 +109,7 @@ extension ConnectionTracker {
     }
 
     /// Gives up the connection that was foreseen for it in the packet's shard, and foresees another, which is to follow the next
-    /// one. What that needs is on its way since then: first its record, then the records that it is linked with. So a flood at the
-    /// limit does not wait for memory.
+    /// one. So there is always one of which all that its end will touch is known beforehand.
     @inline(never) private func dropInShard(_ step: TrackStep) -> Bool {
         let age = weft_atomic_load(table.shared(.earlyDropAge))
         guard age != .max else { return false }
@@ -121,28 +120,51 @@ extension ConnectionTracker {
         if body.pointee.nextVictim != 0 { weigh(body.pointee.nextVictim, &victim, step, age) }
         if victim.value > 1 { search(shard, &victim, step, age) }
         if victim.index != 0 {
-            prefetchLinked(body.pointee.victimAfter, shard)
             body.pointee.nextVictim = body.pointee.victimAfter
+            noteSurroundings(shard)
             let after = foresee(shard, now: step.now, age)
             body.pointee.victimAfter = after
             table.connection(after).prefetch()
-            prefetchSearch(shard)
+            for ahead in 1...2 as ClosedRange<UInt64> { weft_prefetch(table.bucket(shard, hand(shard, ahead: ahead))) }
         }
         table.unlock(shard)
         return drop(victim, step)
     }
 
-    /// Asks for the bucket of a record and for those that it is linked with. Links are written under the lock of the shard of the
-    /// original tuple.
-    private func prefetchLinked(_ index: UInt32, _ shard: Int) {
-        let connection = table.connection(index)
+    /// What the end of the next victim will touch beside its record. The caller holds the shard's lock, which is that of the
+    /// links of records whose original tuple is in the shard.
+    private func noteSurroundings(_ shard: Int) {
+        let body = table.shards + shard
+        let connection = table.connection(body.pointee.nextVictim)
         let hash = connection.originalHash
-        guard index != 0, ConnectionTable.shard(hash) == shard else { return }
-        weft_prefetch_write(table.home(hash))
-        table.connection(connection.zoneNext.pointee).prefetchLinks()
-        table.connection(connection.zonePrevious.pointee).prefetchLinks()
-        table.connection(connection.wheelNext.pointee).prefetchLinks()
-        table.connection(connection.wheelPrevious.pointee).prefetchLinks()
+        guard ConnectionTable.shard(hash) == shard else {
+            body.pointee.nextVictim = 0
+            return
+        }
+        body.pointee.victimHash = hash
+        body.pointee.victimLinks = SIMD4(
+            connection.zoneNext.pointee, connection.zonePrevious.pointee, connection.wheelNext.pointee,
+            connection.wheelPrevious.pointee)
+    }
+
+    /// A packet was new, and may soon be back to be committed: asks for what that will touch, the end of another connection
+    /// included if the table is full. So a flood at the limit does not wait for memory.
+    @inline(never) func prepareRoom(_ hash: UInt64) {
+        let shard = ConnectionTable.shard(hash)
+        let body = table.shards + shard
+        let isFull = weft_atomic_load(table.shared(.total)) >= weft_atomic_load(table.shared(.limit))
+        table.lock(shard)
+        table.connection(body.pointee.free != 0 ? body.pointee.free : body.pointee.piece).prefetch()
+        if isFull, body.pointee.nextVictim != 0 {
+            table.connection(body.pointee.nextVictim).prefetch()
+            weft_prefetch_write(table.home(body.pointee.victimHash))
+            for i in 0..<4 { table.connection(body.pointee.victimLinks[i]).prefetchLinks() }
+            let line = table.bucket(shard, hand(shard, ahead: 1))
+            for i in 0..<ConnectionTable.entriesPerBucket {
+                table.connection(UInt32(truncatingIfNeeded: weft_atomic_load(line + i))).prefetchControl()
+            }
+        }
+        table.unlock(shard)
     }
 
     /// Looks at a few buckets of a shard, each time the next ones. The caller holds its lock.
@@ -181,18 +203,6 @@ extension ConnectionTracker {
     private func hand(_ shard: Int, ahead: UInt64) -> UInt64 {
         let number = UInt64(table.shards[shard].hand) &+ ahead
         return number < weft_atomic_load(table.addressWord(shard)) & 0xffff_ffff ? number : 0
-    }
-
-    /// Asks for what the next searches will look at: the connections of two buckets, and two more buckets.
-    private func prefetchSearch(_ shard: Int) {
-        for ahead in 1...2 as ClosedRange<UInt64> {
-            let line = table.bucket(shard, hand(shard, ahead: ahead))
-            for i in 0..<ConnectionTable.entriesPerBucket {
-                let entry = weft_atomic_load(line + i)
-                if entry != 0 { table.connection(UInt32(truncatingIfNeeded: entry)).prefetchControl() }
-            }
-            weft_prefetch(table.bucket(shard, hand(shard, ahead: ahead &+ 2)))
-        }
     }
 }
 

@@ -33,9 +33,6 @@ extension ConnectionTracker {
         return touches || visited < ConnectionTable.shardCount
     }
 
-    /// Steps until nothing is left to do, or `goesOn`, asked after each, says no.
-    public func upkeep(now: UInt64, while goesOn: () -> Bool) { while upkeep(now: now), goesOn() {} }
-
     /// The oldest epoch that a worker may still be in.
     private func passedEpoch() -> UInt64 {
         var oldest = UInt64.max

@@ -7,24 +7,37 @@ extension Switch {
     /// Seconds between two looks at what is due.
     public static let tickPeriod = 0.1
 
-    /// Nanoseconds of a tick for connections whose time is up.
+    /// Nanoseconds that one `upkeepConnections` takes at the most.
     private static let upkeepShare: UInt64 = 5_000_000
 
     /// What is due now: learned rules are made, statistics are folded, timeouts are looked at, devices are watched. The control
     /// thread calls it each `tickPeriod` (real time). Virtual time passes in `warp` alone, so then only what packets asked
     /// for and what happens to devices is due.
-    public func tick() {
+    ///
+    /// - Returns: whether there is more to do for connections than others should wait for, and nobody goes on with it yet:
+    ///   `upkeepConnections` does.
+    public func tick() -> Bool {
         drainRequests()
         lookAtDevices()
         let now = clock.milliseconds
-        guard !clock.isVirtual else { return }
-        // The control thread has others to serve: what is left waits for the next tick.
+        guard !clock.isVirtual else { return false }
+        model.frozen.collect(now: now)
+        if now >= nextUpkeep {
+            nextUpkeep = now + 500
+            settle()
+            expire(now)
+        }
+        return !owesUpkeep && upkeepConnections()
+    }
+
+    /// Real time only: a piece of the work for connections, those whose time is up and those to come. True: there is more; call
+    /// again when others have been served.
+    public func upkeepConnections() -> Bool {
         let end = SwitchClock.monotonicNanoseconds() + Self.upkeepShare
-        upkeepConnections(now) { SwitchClock.monotonicNanoseconds() < end }
-        guard now >= nextUpkeep else { return }
-        nextUpkeep = now + 500
-        settle()
-        expire(now)
+        repeat {
+            owesUpkeep = tracker.upkeep(now: clock.milliseconds)
+        } while owesUpkeep && SwitchClock.monotonicNanoseconds() < end
+        return owesUpkeep
     }
 
     /// Makes the rules that packets have asked for, but not for ever: packets may ask faster than rules are made, and what
@@ -63,15 +76,10 @@ extension Switch {
     private func passTime() {
         let now = clock.milliseconds
         onEveryWorker { worker in worker.sweepAll(now: now) }
-        upkeepConnections(now) { true }
+        while tracker.upkeep(now: now) {}
+        model.frozen.collect(now: now)
         drainRequests()
         settle()
         expire(now)
-    }
-
-    /// Connections whose time is up, and states that no frame comes back to any more.
-    private func upkeepConnections(_ now: UInt64, while goesOn: () -> Bool) {
-        tracker.upkeep(now: now, while: goesOn)
-        model.frozen.collect(now: now)
     }
 }

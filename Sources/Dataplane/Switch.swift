@@ -59,6 +59,8 @@ public final class Switch {
     var isRunning = false
     /// Milliseconds of the switch's clock.
     var nextUpkeep: UInt64 = 0
+    /// The last piece of work for connections did not end it.
+    public internal(set) var owesUpkeep = false
     var deviceWatch: DeviceWatch?
     /// Milliseconds of the monotonic clock.
     var nextLook: UInt64 = 0

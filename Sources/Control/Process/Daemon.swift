@@ -127,10 +127,17 @@ public final class Daemon: @unchecked Sendable {
             rounds += 1
             return rounds
         }
-        thread.every(seconds: Switch.tickPeriod) { [notifier] in
-            commands.value.device.tick()
+        thread.every(seconds: Switch.tickPeriod) { [notifier, weak thread] in
+            if commands.value.device.tick() { Self.goOn(with: commands, on: thread) }
             commands.value.endFinishedCaptures()
             if let watchdogEvery, round() % watchdogEvery == 0 { notifier.watchdog() }
+        }
+    }
+
+    /// Goes on with the work for connections, and lets others be served in between.
+    private static func goOn(with commands: UncheckedBox<SwitchCommands>, on thread: ControlThread?) {
+        thread?.submit { [weak thread] in
+            if commands.value.device.upkeepConnections() { goOn(with: commands, on: thread) }
         }
     }
 

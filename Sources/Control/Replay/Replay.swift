@@ -127,10 +127,11 @@ public final class Replay {
             let now = weft_monotonic_nanoseconds()
             if now >= end { return now }
             if now >= nextTick {
-                device.tick()
+                _ = device.tick()
                 nextTick = now + UInt64(Switch.tickPeriod * 1e9)
             } else {
                 device.drainRequests()
+                if device.owesUpkeep { _ = device.upkeepConnections() }
             }
             // Workers count a frame when what it caused has been sent.
             let processed = device.processedFrames
