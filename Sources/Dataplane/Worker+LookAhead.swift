@@ -11,11 +11,14 @@ import Memory
 
 extension Worker {
     /// Asks for what the packets from `first` on will look up. Afterwards there is nothing left to be asked for in this burst.
+    ///
+    /// - Parameter found: packets that have a session, which the caches were not asked for.
     @inline(never)
-    func lookAhead(from first: Int, _ count: Int, _ burst: Burst) -> Int {
+    func lookAhead(from first: Int, _ count: Int, _ burst: Burst, besides found: UnsafePointer<UInt32>? = nil) -> Int {
         // A packet alone would only do the same work twice.
         guard first &+ 1 < count else { return count }
         for i in first..<count {
+            if let found, found[i] != 0 { continue }
             guard let block = burst.block(i), block.tracks,
                 let step = ProgramStep.firstTrack(block.program, count: block.programCount)
             else { continue }

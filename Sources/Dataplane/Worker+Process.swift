@@ -115,21 +115,23 @@ extension Worker {
     @inline(__always)
     func execute(_ count: Int) {
         var lookedAhead = 0
-        for i in 0..<count { execute(packet: i, of: count, &lookedAhead) }
+        for i in 0..<count {
+            execute(packet: i) { if i >= lookedAhead { lookedAhead = lookAhead(from: i, count, cache.burst) } }
+        }
     }
 
     /// Runs the program of packet `i`.
     ///
-    /// - Parameter lookedAhead: up to which packet of the burst's `count` it is known what connection tracking will look up.
+    /// - Parameter lookAhead: called before it goes through connection tracking.
     @inline(__always)
-    func execute(packet i: Int, of count: Int, _ lookedAhead: inout Int) {
+    func execute(packet i: Int, lookingAhead lookAhead: () -> Void) {
         let packet = cache.burst.packets[i]
         guard let block = cache.burst.block(i) else { return discard(packet, .translationFailed) }
         if block.soleOutput != 0 {
             send(packet, to: block.soleOutput)
         } else {
             if block.tracks {
-                if i >= lookedAhead { lookedAhead = lookAhead(from: i, count, cache.burst) }
+                lookAhead()
                 beginTrace(i, packet)
             }
             run(block, packet)

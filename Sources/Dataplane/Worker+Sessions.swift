@@ -57,7 +57,11 @@ extension Worker {
         for i in 0..<count {
             let session = sessions.found[i]
             if session == 0 {
-                execute(packet: i, of: count, &lookedAhead)
+                execute(packet: i) {
+                    if i >= lookedAhead {
+                        lookedAhead = lookAhead(from: i, count, cache.burst, besides: sessions.found)
+                    }
+                }
                 if !services.pointee.recirculations.isEmpty { outstanding.insert(sessions.flowHash(i)) }
                 continue
             }
@@ -112,8 +116,7 @@ extension Worker {
             cache.burst.unresolved[0] = UInt16(truncatingIfNeeded: i)
             resolve(1, now: now)
         }
-        var lookedAhead = i + 1
-        execute(packet: i, of: i + 1, &lookedAhead)
+        execute(packet: i) {}
     }
 
     /// Only the first `admitted` passages took the packet. It becomes what the ordinary way would have made of it, and goes on
