@@ -104,11 +104,12 @@ package struct AffinityTable {
         return nil
     }
 
-    /// Takes back that a client has this backend, if that is what is remembered.
-    func forget(_ client: Client, _ set: Int, _ owner: Owner) {
+    /// Takes back that a client has this backend until then, if that is what is remembered: another connection of the client, which
+    /// was made, may have renewed it.
+    func forget(_ client: Client, _ set: Int, _ owner: Owner, expiry: UInt64) {
         for way in 0..<Self.ways {
             let entry = entry(set, way)
-            if isOf(client, entry), Owner(entry: entry[2]) == owner { entry[3] = 0 }
+            if isOf(client, entry), Owner(entry: entry[2]) == owner, entry[3] == expiry { entry[3] = 0 }
         }
     }
 

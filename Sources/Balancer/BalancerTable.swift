@@ -92,7 +92,7 @@ struct BalancerTable {
         } else if query.pointee.affinity == .begins {
             let client = AffinityTable.Client(query.pointee.tuple, service: number, seed: affinity.seed)
             let line = affinity.lock(client)
-            affinity.forget(client, line, owner(chosen))
+            affinity.forget(client, line, owner(chosen), expiry: query.pointee.affinityExpiry)
             affinity.unlock(line)
         }
     }
@@ -118,6 +118,7 @@ struct BalancerTable {
         let chosen = pick(block, query)
         affinity.store(client, line, owner(chosen), expiry: expiry, now: query.pointee.now)
         query.pointee.affinity = .begins
+        query.pointee.affinityExpiry = expiry
         return chosen
     }
 

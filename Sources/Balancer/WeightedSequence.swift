@@ -1,3 +1,5 @@
+import Base
+
 /// Places of backends in the order in which weighted round robin takes them: each as often as its weight says, and as evenly
 /// spread as it can be.
 ///
@@ -17,8 +19,18 @@ package enum WeightedSequence {
         guard weights.contains(where: { $0 != 1 }) else {
             return weights.indices.map { UInt16(truncatingIfNeeded: $0) }
         }
-        var heap = DueHeap(weights)
-        return (0..<total).map { _ in heap.next() }
+        var dues = MinHeap(
+            weights.enumerated().map {
+                Due(turns: 1, weight: UInt64($0.element), place: UInt16(truncatingIfNeeded: $0.offset))
+            })
+        var places: [UInt16] = []
+        places.reserveCapacity(total)
+        while places.count < total, var next = dues.first {
+            places.append(next.place)
+            next.turns += 2
+            dues.replaceFirst(with: next)
+        }
+        return places
     }
 
     package static func reduced(_ weights: [UInt32], limit: Int) -> [UInt32] {
@@ -37,47 +49,16 @@ package enum WeightedSequence {
     }
 }
 
-/// Which backend is due next: a binary heap.
-private struct DueHeap {
-    private struct Due {
-        /// How often it was due, twice, plus 1.
-        var turns: UInt64
-        var weight: UInt64
-        var place: UInt16
+/// When a backend is due, among the others.
+private struct Due: Comparable {
+    /// How often it was due, twice, plus 1.
+    var turns: UInt64
+    var weight: UInt64
+    var place: UInt16
 
-        static func < (a: Due, b: Due) -> Bool {
-            let left = a.turns * b.weight
-            let right = b.turns * a.weight
-            return left != right ? left < right : a.place < b.place
-        }
-    }
-
-    private var dues: [Due]
-
-    init(_ weights: [UInt32]) {
-        dues = weights.enumerated().map {
-            Due(turns: 1, weight: UInt64($0.element), place: UInt16(truncatingIfNeeded: $0.offset))
-        }
-        for i in stride(from: dues.count / 2, through: 0, by: -1) { sink(i) }
-    }
-
-    mutating func next() -> UInt16 {
-        let place = dues[0].place
-        dues[0].turns += 2
-        sink(0)
-        return place
-    }
-
-    private mutating func sink(_ start: Int) {
-        var at = start
-        while true {
-            var least = at
-            for child in [2 * at + 1, 2 * at + 2] where child < dues.count && dues[child] < dues[least] {
-                least = child
-            }
-            guard least != at else { return }
-            dues.swapAt(at, least)
-            at = least
-        }
+    static func < (a: Due, b: Due) -> Bool {
+        let left = a.turns * b.weight
+        let right = b.turns * a.weight
+        return left != right ? left < right : a.place < b.place
     }
 }

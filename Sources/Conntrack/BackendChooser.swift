@@ -28,6 +28,8 @@ public struct BackendQuery {
     public var station: UInt64 = 0
     /// What the choice has to do with earlier ones.
     public var affinity = Affinity.none
+    /// Until when that is remembered, milliseconds.
+    public var affinityExpiry: UInt64 = 0
 
     public enum Affinity: UInt8, Sendable {
         case none

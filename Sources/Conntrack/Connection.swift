@@ -74,6 +74,8 @@ struct Connection {
         get { weft_atomic_load(pointer(Offset.born)) }
         nonmutating set { weft_atomic_store(pointer(Offset.born), newValue) }
     }
+    /// Milliseconds since then. Clocks of workers are read once a burst: to one that is behind, the connection is new.
+    @inline(__always) func age(_ now: UInt64) -> UInt64 { now &- min(born, now) }
     /// Which timeout runs: a place in `ConnectionTable.timeouts`. Written under the lock bit, read without.
     @inline(__always) var timeout: UInt32 {
         get { weft_atomic_load32(pointer(Offset.timeout)) }

@@ -34,7 +34,7 @@ public struct ConnectionSnapshot: Sendable {
         isDestinationTranslated = connection.traits.pointee.contains(.destinationNAT)
         let expiry = connection.expiry
         timeLeft = expiry > now ? expiry - now : 0
-        age = now &- min(connection.born, now)
+        age = connection.age(now)
         let counts = connection.counts
         packets = (counts[0], counts[2])
         bytes = (counts[1], counts[3])

@@ -146,7 +146,7 @@ extension ConnectionTable {
         if other > shard {
             lock(other)
         } else if other < shard {
-            guard weft_atomic_compare_exchange(lockWord(other), 0, 1) else { return false }
+            guard tryLock(other) else { return false }
         }
         let ended = removeLocked(index, generation: connection.generation, shard)
         if other != shard { unlock(other) }

@@ -234,15 +234,17 @@ extension ConnectionTable {
 // The locks of shards: spinning, since they are held for a fraction of a microsecond.
 extension ConnectionTable {
     @inline(__always) func lock(_ shard: Int) {
-        if !weft_atomic_compare_exchange(lockWord(shard), 0, 1) { lockSlowly(shard) }
+        if !tryLock(shard) { lockSlowly(shard) }
     }
 
     @inline(never) private func lockSlowly(_ shard: Int) {
         var rounds = 0
         repeat {
             while weft_atomic_load(lockWord(shard)) != 0 { waitBriefly(&rounds) }
-        } while !weft_atomic_compare_exchange(lockWord(shard), 0, 1)
+        } while !tryLock(shard)
     }
+
+    @inline(__always) func tryLock(_ shard: Int) -> Bool { weft_atomic_compare_exchange(lockWord(shard), 0, 1) }
 
     @inline(__always) func unlock(_ shard: Int) { weft_atomic_store_release(lockWord(shard), 0) }
 

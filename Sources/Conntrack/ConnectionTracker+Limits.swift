@@ -44,7 +44,7 @@ extension ConnectionTracker {
     /// How much a connection is worth: 0 expired, 1 never answered, 2 closing; nil is not to be given up.
     private func value(_ connection: Connection, _ now: UInt64, _ age: UInt64) -> UInt8? {
         if connection.hasExpired(now) { return 0 }
-        guard now &- connection.born >= age else { return nil }
+        guard connection.age(now) >= age else { return nil }
         guard connection.kind.pointee == .tcp else {
             return connection.progress.pointee == Progress.answered ? nil : 1
         }
@@ -109,7 +109,7 @@ extension ConnectionTracker {
     }
 
     /// Gives up the connection that was foreseen for it in the packet's shard, and foresees another, which is to follow the next
-    /// one. So there is always one of which all that its end will touch is known beforehand.
+    /// one. So it is known beforehand what the end of the next one will touch.
     @inline(never) private func dropInShard(_ step: TrackStep) -> Bool {
         let age = weft_atomic_load(table.shared(.earlyDropAge))
         guard age != .max else { return false }
@@ -131,29 +131,29 @@ extension ConnectionTracker {
         return drop(victim, step)
     }
 
-    /// What the end of the next victim will touch beside its record. The caller holds the shard's lock, which is that of the
-    /// links of records whose original tuple is in the shard.
+    /// What the end of the next victim will touch beside its record. The caller holds the shard's lock; links of a record whose
+    /// original tuple is in another shard, as of half the entries of translated connections, may not be read under it.
     private func noteSurroundings(_ shard: Int) {
         let body = table.shards + shard
         let connection = table.connection(body.pointee.nextVictim)
         let hash = connection.originalHash
-        guard ConnectionTable.shard(hash) == shard else {
-            body.pointee.nextVictim = 0
-            return
-        }
         body.pointee.victimHash = hash
-        body.pointee.victimLinks = SIMD4(
-            connection.zoneNext.pointee, connection.zonePrevious.pointee, connection.wheelNext.pointee,
-            connection.wheelPrevious.pointee)
+        body.pointee.victimLinks =
+            ConnectionTable.shard(hash) != shard
+            ? SIMD4(repeating: 0)
+            : SIMD4(
+                connection.zoneNext.pointee, connection.zonePrevious.pointee, connection.wheelNext.pointee,
+                connection.wheelPrevious.pointee)
     }
 
     /// A packet was new, and may soon be back to be committed: asks for what that will touch, the end of another connection
-    /// included if the table is full. So a flood at the limit does not wait for memory.
+    /// included if the table is full. So a flood at the limit does not wait for memory. Only a guess: whoever holds the
+    /// shard's lock is not waited for.
     @inline(never) func prepareRoom(_ hash: UInt64) {
         let shard = ConnectionTable.shard(hash)
         let body = table.shards + shard
         let isFull = weft_atomic_load(table.shared(.total)) >= weft_atomic_load(table.shared(.limit))
-        table.lock(shard)
+        guard table.tryLock(shard) else { return }
         table.connection(body.pointee.free != 0 ? body.pointee.free : body.pointee.piece).prefetch()
         if isFull, body.pointee.nextVictim != 0 {
             table.connection(body.pointee.nextVictim).prefetch()
@@ -188,7 +188,7 @@ extension ConnectionTracker {
             for i in 0..<ConnectionTable.entriesPerBucket {
                 let index = UInt32(truncatingIfNeeded: weft_atomic_load(line + i))
                 let connection = table.connection(index)
-                if index != 0, connection.isPublished, now &- connection.born >= age { return index }
+                if index != 0, connection.isPublished, connection.age(now) >= age { return index }
             }
         }
         return 0

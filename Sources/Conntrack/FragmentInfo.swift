@@ -2,11 +2,31 @@ import Base
 import Memory
 import Wire
 
+/// Where a fragment came from: see `FragmentReassembler`.
+struct FragmentOrigin: Equatable {
+    /// The state that the frame came back with, and its port of entry.
+    var place: UInt64
+    /// The VLANs that it carries now, outermost first, 16 bits for each tag.
+    var vlans: UInt64
+
+    init(_ packet: Packet) {
+        let frozen = packet.pointee.recirculations == 0 ? 0 : packet.pointee.frozen
+        place = UInt64(frozen) &<< 32 | UInt64(packet.pointee.inPort.rawValue)
+        vlans = 0
+        let frame = UnsafeRawPointer(packet.pointee.data)
+        // The network header begins behind all of them.
+        var at = 12
+        while at &+ 4 < Int(packet.pointee.offsetL3), frame.be16(at) == 0x8100 || frame.be16(at) == 0x88a8 {
+            vlans = vlans &<< 16 | UInt64(frame.be16(at &+ 2) & 0xfff | 0x1000)
+            at &+= 4
+        }
+    }
+}
+
 /// What a fragment says of itself.
 struct FragmentInfo {
     var isIPv6: Bool
-    /// Where it came from: see `FragmentReassembler`.
-    var origin: UInt64
+    var origin: FragmentOrigin
     var src: UInt128
     var dst: UInt128
     var identification: UInt32
@@ -41,16 +61,6 @@ struct FragmentInfo {
         }
     }
 
-    /// The state that the frame came back with, its port of entry, and the VLAN that it carries now.
-    private static func origin(_ packet: Packet) -> UInt64 {
-        let frame = UnsafeRawPointer(packet.pointee.data)
-        // A frame with a network header has more than 16 bytes.
-        let type = frame.be16(12)
-        let vlan = type == 0x8100 || type == 0x88a8 ? frame.be16(14) & 0xfff | 0x1000 : 0
-        let frozen = packet.pointee.recirculations == 0 ? 0 : packet.pointee.frozen
-        return UInt64(frozen) &<< 32 | UInt64(packet.pointee.inPort.rawValue & 0xffff) &<< 16 | UInt64(vlan)
-    }
-
     /// RFC 791, section 3.2.
     private static func readIPv4(_ packet: Packet, _ frame: UnsafeRawPointer, _ l3: Int, _ length: Int) -> Reading {
         let field = frame.be16(l3 &+ 6)
@@ -63,7 +73,7 @@ struct FragmentInfo {
         let start = Int(field & 0x1fff) &* 8
         return .fragment(
             FragmentInfo(
-                isIPv6: false, origin: origin(packet), src: UInt128(frame.be32(l3 &+ 12)),
+                isIPv6: false, origin: FragmentOrigin(packet), src: UInt128(frame.be32(l3 &+ 12)),
                 dst: UInt128(frame.be32(l3 &+ 16)),
                 identification: UInt32(frame.be16(l3 &+ 4)), ipProtocol: frame.byte(l3 &+ 9), start: start,
                 end: start &+ total &- header, isLast: field & 0x2000 == 0, payload: l3 &+ header, size: total,
@@ -83,7 +93,7 @@ struct FragmentInfo {
         let start = Int(chain.fragmentField & 0xfff8)
         return .fragment(
             FragmentInfo(
-                isIPv6: true, origin: origin(packet), src: frame.be128(l3 &+ 8), dst: frame.be128(l3 &+ 24),
+                isIPv6: true, origin: FragmentOrigin(packet), src: frame.be128(l3 &+ 8), dst: frame.be128(l3 &+ 24),
                 identification: frame.be32(chain.fragmentHeader &+ 4), ipProtocol: 0, start: start,
                 end: start &+ end &- payload, isLast: chain.fragmentField & 1 == 0, payload: payload,
                 size: end &- l3, headers: payload &- l3 &- 40))

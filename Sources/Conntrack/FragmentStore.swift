@@ -19,7 +19,7 @@ struct FragmentStore: ~Copyable {
     struct Datagram {
         var src: UInt128
         var dst: UInt128
-        var origin: UInt64
+        var origin: FragmentOrigin
         var identification: UInt32
         var zone: UInt16
         var ipProtocol: UInt8
@@ -323,7 +323,8 @@ struct FragmentStore: ~Copyable {
         add(UInt64(truncatingIfNeeded: info.src &>> 64))
         add(UInt64(truncatingIfNeeded: info.dst))
         add(UInt64(truncatingIfNeeded: info.dst &>> 64))
-        add(info.origin)
+        add(info.origin.place)
+        add(info.origin.vlans)
         add(
             UInt64(info.identification) &<< 32 | UInt64(zone) &<< 16 | UInt64(info.ipProtocol) &<< 8
                 | (info.isIPv6 ? 1 : 0))

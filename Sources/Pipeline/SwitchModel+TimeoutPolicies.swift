@@ -10,7 +10,9 @@ extension SwitchModel {
             func add(_ actions: [Action]) {
                 for number in actions.timeoutPolicies { used[number] = bridge.name }
             }
-            for rule in (try? selectRules(of: bridge.name)) ?? [] { add(rule.actions) }
+            for case let table? in bridge.tables {
+                for (_, rule) in table.looseMatches(FlowMod(.delete).match) { add(rule.actions) }
+            }
             for group in bridge.groups.values { for bucket in group.buckets { add(bucket.actions) } }
         }
         return used

@@ -127,19 +127,21 @@ extension Translator {
     /// the port or at its bridge.
     private func isFragmentForService(_ own: Unmanaged<ServiceScope>?, _ all: Unmanaged<ServiceScope>?) -> Bool {
         var first: AppliedService?
-        var count = 0
+        var isAmbiguous = false
         _ = meets(own, all) { scope in
             let (found, bits) = scope.targets.find(destination(), isIPv6: etherType == EtherType.ipv6)
             readDestination(bits)
             guard let address = found else { return false }
             let ipProtocol = see(Slot.nwProto)
             let candidates = ipProtocol == 6 ? address.tcp : ipProtocol == 17 ? address.udp : []
-            first = first ?? candidates.first
-            count += candidates.count
+            for service in candidates {
+                // One that is applied at both is one.
+                if let first { isAmbiguous = isAmbiguous || service.number != first.number } else { first = service }
+            }
             return false
         }
         guard let first else { return false }
-        guard count == 1 else {
+        guard !isAmbiguous else {
             note(.fragmentPolicy)
             trace { $0.detail("a fragment for an address of several services, dropping") }
             return true

@@ -28,12 +28,11 @@ struct FragmentForge {
 
     static func fragment(
         _ datagram: Datagram, _ range: Range<Int>, more: Bool? = nil, offset: Int? = nil, payload: [UInt8]? = nil,
-        tagged: Bool = false
+        tags: [FrameSupport.Tag] = []
     ) -> [UInt8] {
         let content = payload ?? Array(datagram.message[range])
         let hasMore = more ?? (range.upperBound < datagram.message.count)
         let units = UInt16((offset ?? range.lowerBound) / 8)
-        let tags = tagged ? [Tag(9)] : []
         switch TupleForge.addresses(datagram.tuple) {
         case .v4(let src, let dst):
             var packet = ipv4(src, dst, ipProtocol: 17, fragment: units | (hasMore ? 0x2000 : 0), content)

@@ -28,7 +28,9 @@ import Testing
             let bench = FragmentBench()
             let datagram = forge.datagram(isIPv6: isIPv6, bytes: 1500 + forge.random.below(20000))
             let tagged = forge.random.oneIn(3)
-            let frames = forge.ranges(datagram).map { FragmentForge.fragment(datagram, $0, tagged: tagged) }
+            let frames = forge.ranges(datagram).map {
+                FragmentForge.fragment(datagram, $0, tags: tagged ? [FrameSupport.Tag(9)] : [])
+            }
             var order = Array(frames.indices)
             order.shuffle(using: &forge.random)
             bench.inspect = { packet in
@@ -55,7 +57,8 @@ import Testing
 
     /// What the whole has to be: in IPv6 with a fragment header that says nothing.
     static func unfragmented(_ datagram: FragmentForge.Datagram, tagged: Bool) -> [UInt8] {
-        FragmentForge.fragment(datagram, 0..<datagram.message.count, more: false, tagged: tagged)
+        FragmentForge.fragment(
+            datagram, 0..<datagram.message.count, more: false, tags: tagged ? [FrameSupport.Tag(9)] : [])
     }
 
     /// Addresses of all fragments and the transport header of the first are translated, with right checksums.
@@ -82,26 +85,37 @@ import Testing
         let datagram = forge.datagram(isIPv6: isIPv6, bytes: 2000)
         let first = FragmentForge.fragment(datagram, 0..<1400)
         let last = FragmentForge.fragment(datagram, 1400..<2000)
-        let tagged = FragmentForge.fragment(datagram, 1400..<2000, tagged: true)
+        let tagged = FragmentForge.fragment(datagram, 1400..<2000, tags: [FrameSupport.Tag(9)])
+        let twice = FragmentForge.fragment(
+            datagram, 1400..<2000, tags: [FrameSupport.Tag(9, tpid: 0x88a8), FrameSupport.Tag(1)])
         let bench = FragmentBench()
         #expect(bench.submit(first) == .held)
         #expect(bench.submit(last, zone: 2) == .held)
         #expect(bench.submit(last, frozen: 8) == .held)
         #expect(bench.submit(last, port: 2) == .held)
         #expect(bench.submit(tagged) == .held)
+        #expect(bench.submit(twice) == .held)
         var other = datagram
         other.identification ^= 1
         #expect(bench.submit(FragmentForge.fragment(other, 1400..<2000)) == .held)
         other = datagram
         other.tuple.dst ^= 1
         #expect(bench.submit(FragmentForge.fragment(other, 1400..<2000)) == .held)
-        #expect(bench.reassembler.held == 7)
+        #expect(bench.reassembler.held == 8)
+        #expect(
+            bench.submit(
+                FragmentForge.fragment(
+                    datagram, 0..<1400, tags: [FrameSupport.Tag(9, tpid: 0x88a8), FrameSupport.Tag(2)])) == .held)
         #expect(bench.submit(last) == .complete)
         #expect(bench.submit(first, zone: 2) == .complete)
         #expect(bench.submit(first, frozen: 8) == .complete)
         #expect(bench.submit(first, port: 2) == .complete)
-        #expect(bench.submit(FragmentForge.fragment(datagram, 0..<1400, tagged: true)) == .complete)
-        #expect(bench.reassembler.held == 2)
+        #expect(bench.submit(FragmentForge.fragment(datagram, 0..<1400, tags: [FrameSupport.Tag(9)])) == .complete)
+        #expect(
+            bench.submit(
+                FragmentForge.fragment(
+                    datagram, 0..<1400, tags: [FrameSupport.Tag(9, tpid: 0x88a8), FrameSupport.Tag(1)])) == .complete)
+        #expect(bench.reassembler.held == 3)
     }
 
     @Test(arguments: [false, true]) func tooSmall(isIPv6: Bool) {

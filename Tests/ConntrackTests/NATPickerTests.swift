@@ -1,7 +1,8 @@
-import Conntrack
 import FrameSupport
 import Synchronization
 import Testing
+
+@testable import Conntrack
 
 /// A set of tuples in use.
 struct TakenTuples: TupleProbe {
@@ -212,6 +213,37 @@ struct TakenTuples: TupleProbe {
         }
         #expect(probe.ports.count > wanted * 98 / 100)
         #expect(counters.exhausted.load(ordering: .relaxed) == UInt64(wanted - probe.ports.count))
+    }
+
+    /// What is fetched ahead for a new connection is what will be looked up first.
+    @Test func theLikelyReplyIsTriedFirst() throws {
+        struct First: TupleProbe {
+            var tuple: ConnectionTuple?
+            mutating func isTaken(_ tuple: ConnectionTuple) -> Bool {
+                self.tuple = self.tuple ?? tuple
+                return false
+            }
+        }
+        let requests = [
+            request(.source, 7...90), request(.source, 5...5, 7000...7100), request(.source, 0...0),
+            request(.destination, 9...40, 80...89), request(.destination, 6...6),
+            request(.source, 7...90, persistent: true),
+            request(.destination, 6...6, 80...99, .hash),
+        ]
+        for (i, request) in requests.enumerated() {
+            for ipProtocol in [17, 6, 1, 132] as [UInt8] {
+                var original = udp
+                original.ipProtocol = ipProtocol
+                if ipProtocol == 1 { original.destinationPort = 8 << 8 }
+                var picker = picker()
+                let likely = NATSearch(original, original.reversed, request, picker).likelyReply
+                var probe = First()
+                _ = picker.reply(to: original, request, probe: &probe)
+                #expect(likely != nil && likely == probe.tuple, "request \(i), protocol \(ipProtocol)")
+            }
+        }
+        let random = request(.source, 5...5, 7000...7100, .random)
+        #expect(NATSearch(udp, udp.reversed, random, picker()).likelyReply == nil)
     }
 
     @Test func aReplyIsNeverItsOwnOriginal() throws {

@@ -66,7 +66,7 @@ struct TupleForge {
 func extracted(_ packet: Packet) -> FlowKey {
     var key = FlowKey()
     withUnsafeMutableBytes(of: &key) { bytes in
-        _ = extractKey(packet, into: bytes.baseAddress!.assumingMemoryBound(to: UInt64.self), vlanLimit: 1)
+        _ = extractKey(packet, into: bytes.baseAddress!.assumingMemoryBound(to: UInt64.self), vlanLimit: 2)
     }
     return key
 }

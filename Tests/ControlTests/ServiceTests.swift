@@ -370,6 +370,9 @@ import Testing
             try sw("trace", "br0", "in_port=\(port),udp,nw_dst=10.0.0.100,ip_frag=later")
         }
         #expect(try fragment(1).contains("to service a"))
+        try sw("lb/set", "a", "apply=p1,br0")
+        #expect(try fragment(1).contains("to service a"), "one that is applied at both is one")
+        try sw("lb/set", "a", "apply=p1")
         try sw("lb/add", "b", "vip=10.0.0.100:443/udp", "backends=10.0.1.1:443", "apply=br0")
         #expect(try fragment(1).contains("a fragment for an address of several services"))
         #expect(try fragment(2).contains("to service b"))

@@ -137,8 +137,8 @@ extension SwitchCommands {
         case .deleteMappings(let bridge, let lines): try deleteMappings(of: bridge, keeping: lines)
         case .addMeters(let bridge, let lines): try addMeters(to: bridge, lines)
         case .deleteMeters(let bridge, let lines): try deleteMeters(of: bridge, keeping: lines)
-        case .deleteService(let name): try configured.deleteService(name)
-        case .setServices(let services): try configured.setServices(services, isChecked: true)
+        case .setServices(let services, let gone):
+            try configured.setServices(services, deleting: gone, isChecked: true)
         case .addGroups(let bridge, let lines): try addGroups(to: bridge, lines)
         case .replaceFlows(let bridge, let text): try replaceFlows(of: bridge, with: text, name: "\(bridge) flows")
         case .deleteGroups(let bridge, let lines): try deleteGroups(of: bridge, keeping: lines)

@@ -27,11 +27,9 @@ public struct ConfigurationPlan: Equatable, Sendable {
         /// Groups that are not to be there any more, after flows that may have used them.
         case deleteGroups(bridge: String, keeping: [String])
         case addMirror(bridge: String, MirrorConfiguration)
-        /// Services that are not to be there any more. Last of all, as is the next one: what can be refused is done by then, and
-        /// a service waits where the port or bridge that it is applied at has gone.
-        case deleteService(String)
-        /// All that are new or other than before, in one step: some may take over what others give up.
-        case setServices([ServiceConfiguration])
+        /// Last of all, so that what can be refused is done by then, and in one step, since some may take over what others give up: a
+        /// service waits where the port or bridge that it is applied at has gone.
+        case setServices([ServiceConfiguration], deleting: [String])
     }
 
     public private(set) var steps: [Step] = []
@@ -57,9 +55,9 @@ public struct ConfigurationPlan: Equatable, Sendable {
         if tracking != new.tracking { steps.append(.setTracking(new.tracking)) }
         let before = Dictionary(old.services.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         let wanted = Set(new.services.map(\.name))
-        for service in old.services where !wanted.contains(service.name) { steps.append(.deleteService(service.name)) }
+        let gone = old.services.map(\.name).filter { !wanted.contains($0) }
         let changed = new.services.filter { before[$0.name] != $0 }
-        if !changed.isEmpty { steps.append(.setServices(changed)) }
+        if !changed.isEmpty || !gone.isEmpty { steps.append(.setServices(changed, deleting: gone)) }
     }
 
     /// What the bridge was, empty if it was not there or is made anew.

@@ -18,8 +18,12 @@ extension ConfiguredSwitch {
     /// Adds services, or makes those of their names what their configurations say. Backends that stay keep their connections and
     /// what is known of their health.
     ///
-    /// - Parameter isChecked: they are part of a configuration that is as it must be as a whole.
-    func setServices(_ wanted: [ServiceConfiguration], isChecked: Bool = false) throws(CommandError) {
+    /// - Parameters:
+    ///   - deleting: services that go, once it is certain that the others can be.
+    ///   - isChecked: they are part of a configuration that is as it must be as a whole.
+    func setServices(
+        _ wanted: [ServiceConfiguration], deleting: [String] = [], isChecked: Bool = false
+    ) throws(CommandError) {
         var specs: [ServiceSpec] = []
         for service in wanted { specs.append(try spec(service)) }
         if !isChecked { try checkClashes(wanted) }
@@ -27,6 +31,7 @@ extension ConfiguredSwitch {
             throw .refused(wanted.count == 1 ? "service \(wanted[0].name): \(error)" : error.description)
         }
         let counters = try makeCounters(wanted)
+        for name in deleting { try deleteService(name) }
         admitSources(zip(wanted, specs))
         // What connections of these are would not hold any more.
         var ending: Set<UInt32> = []
