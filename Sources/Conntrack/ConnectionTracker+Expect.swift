@@ -9,8 +9,7 @@ extension ConnectionTracker {
         guard read.read(packet, zone: request.pointee.zone, isVerified: true) == .none else { return }
         weft_prefetch(table.home(table.hash(read.tuple)))
         guard request.pointee.commits, request.pointee.kind != .none, !read.isRelated else { return }
-        let search = NATSearch(
-            read.tuple, read.tuple.reversed, request.pointee, (pickers + worker).pointee)
-        if let reply = search.likelyReply { weft_prefetch(table.home(table.hash(reply))) }
+        let reply = (pickers + worker).pointee.likelyReply(to: read.tuple, request.pointee)
+        if let reply { weft_prefetch(table.home(table.hash(reply))) }
     }
 }

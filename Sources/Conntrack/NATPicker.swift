@@ -76,6 +76,13 @@ public struct NATPicker: Sendable {
     }
 }
 
+extension NATPicker {
+    /// The tuple that `reply` will try first, where that is not left to chance.
+    package func likelyReply(to original: ConnectionTuple, _ request: TrackRequest) -> ConnectionTuple? {
+        NATSearch(original, original.reversed, request, self).likelyReply
+    }
+}
+
 /// One search.
 struct NATSearch {
     var reply: ConnectionTuple

@@ -5,7 +5,7 @@ import CLinux
 ///
 /// Upkeep's thread looks from time to time how much is used, and goes ahead of that by an eighth, or by twice what was taken
 /// since it last looked, whichever is more.
-struct TouchedMemory {
+package struct TouchedMemory {
     private let start: UnsafeMutableRawPointer
     private let end: Int
     private var touched = 0
@@ -20,13 +20,13 @@ struct TouchedMemory {
     private static var word: Int { 128 }
 
     /// - Parameter byteCount: where the memory ends.
-    init(_ start: UnsafeMutableRawPointer, byteCount: Int) {
+    package init(_ start: UnsafeMutableRawPointer, byteCount: Int) {
         self.start = start
         end = byteCount
     }
 
     /// One step, with `used` bytes in use. True: there is more to do now; call again.
-    mutating func advance(used: Int) -> Bool {
+    package mutating func advance(used: Int) -> Bool {
         let wanted = min(used + max(Self.least, used / 8, 2 * (used - lastUsed)), end)
         let stop = min(wanted, max(touched, used) + Self.stepSize)
         touched = max(touched, used / Self.page * Self.page)

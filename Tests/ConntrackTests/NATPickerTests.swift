@@ -1,8 +1,7 @@
+import Conntrack
 import FrameSupport
 import Synchronization
 import Testing
-
-@testable import Conntrack
 
 /// A set of tuples in use.
 struct TakenTuples: TupleProbe {
@@ -236,14 +235,14 @@ struct TakenTuples: TupleProbe {
                 original.ipProtocol = ipProtocol
                 if ipProtocol == 1 { original.destinationPort = 8 << 8 }
                 var picker = picker()
-                let likely = NATSearch(original, original.reversed, request, picker).likelyReply
+                let likely = picker.likelyReply(to: original, request)
                 var probe = First()
                 _ = picker.reply(to: original, request, probe: &probe)
                 #expect(likely != nil && likely == probe.tuple, "request \(i), protocol \(ipProtocol)")
             }
         }
         let random = request(.source, 5...5, 7000...7100, .random)
-        #expect(NATSearch(udp, udp.reversed, random, picker()).likelyReply == nil)
+        #expect(picker().likelyReply(to: udp, random) == nil)
     }
 
     @Test func aReplyIsNeverItsOwnOriginal() throws {

@@ -1,6 +1,5 @@
+import Conntrack
 import Testing
-
-@testable import Conntrack
 
 /// Memory is touched ahead of use, in steps, and never behind its end.
 @Suite struct TouchedMemoryTests {
