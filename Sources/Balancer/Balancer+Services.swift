@@ -74,9 +74,15 @@ public final class Balancer: @unchecked Sendable {
 
 // Changes.
 extension Balancer {
-    /// Whether these can be had, each in place of the service of its name.
-    public func check(_ specs: [ServiceSpec]) throws(BalancerError) {
+    /// Services that can be had. What has been checked holds until the next change, but for services going.
+    public struct Checked {
+        fileprivate let specs: [ServiceSpec]
+    }
+
+    /// Whether these can be had, each in place of the service of its name, when those of the names `gone` have gone.
+    public func check(_ specs: [ServiceSpec], without gone: [String] = []) throws(BalancerError) -> Checked {
         var wanted = use
+        for name in gone { if let old = services[name] { wanted.remove(old.spec) } }
         var new = 0
         for spec in specs {
             try spec.check()
@@ -91,25 +97,15 @@ extension Balancer {
         guard serviceNumbers.has(specs.count { services[$0.name] == nil }), backendNumbers.has(new) else {
             throw BalancerError("too many services or backends are new at once")
         }
+        return Checked(specs: specs)
     }
 
     /// Adds services, or makes those of their names what is said: backends that stay keep their numbers, and so their
-    /// connections, and what is known of their health. Nothing is done if it is refused.
+    /// connections, and what is known of their health.
     ///
     /// - Returns: for each the service's number, and those of backends that are gone, whose connections are to be ended when
     ///   every worker has passed a quiet point; then comes `reclaim`.
-    @discardableResult
-    public func set(_ specs: [ServiceSpec]) throws(BalancerError) -> [(number: UInt32, gone: [UInt32])] {
-        try check(specs)
-        return specs.map(install)
-    }
-
-    /// The same for one.
-    @discardableResult
-    public func set(_ spec: ServiceSpec) throws(BalancerError) -> (number: UInt32, gone: [UInt32]) {
-        try check([spec])
-        return install(spec)
-    }
+    public func set(_ checked: Checked) -> [(number: UInt32, gone: [UInt32])] { checked.specs.map(install) }
 
     private func install(_ spec: ServiceSpec) -> (number: UInt32, gone: [UInt32]) {
         let old = services[spec.name]

@@ -77,10 +77,17 @@ public struct NATPicker: Sendable {
 }
 
 extension NATPicker {
-    /// The tuple that `reply` will try first, where that is not left to chance.
+    /// The tuple that `reply` will try first, where that is not left to chance: what the search ends with if nothing is taken.
     package func likelyReply(to original: ConnectionTuple, _ request: TrackRequest) -> ConnectionTuple? {
-        NATSearch(original, original.reversed, request, self).likelyReply
+        guard request.firstPort == 0 || request.selection != .random else { return nil }
+        var search = NATSearch(original, original.reversed, request, self)
+        var probe = NothingTaken()
+        return search.run(&probe) ? search.reply : nil
     }
+}
+
+private struct NothingTaken: TupleProbe {
+    func isTaken(_ tuple: ConnectionTuple) -> Bool { false }
 }
 
 /// One search.
@@ -151,17 +158,6 @@ struct NATSearch {
             if searchPorts(Self.shortRound, &probe) { return true }
         }
         return false
-    }
-
-    /// The tuple that `run` will try first, where that is not left to chance.
-    var likelyReply: ConnectionTuple? {
-        var search = self
-        search.placeAddress()
-        guard request.firstPort != 0, original.hasPorts else { return search.reply }
-        guard request.selection != .random else { return nil }
-        let port = PortRange.given(request, start: search.portStart()).start
-        search.put(port, request.kind == .source ? .sender : .destination)
-        return search.reply
     }
 
     private mutating func placeAddress() {

@@ -10,13 +10,13 @@ import Memory
 // hundreds of thousands of connections that is half of the time that a new one takes.
 
 extension Worker {
-    /// Asks for what the packets from `first` on will look up. Afterwards there is nothing left to be asked for in this burst.
+    /// Asks for what the packets from `first` on will look up: once a burst.
     ///
     /// - Parameter found: packets that have a session, which the caches were not asked for.
     @inline(never)
-    func lookAhead(from first: Int, _ count: Int, _ burst: Burst, besides found: UnsafePointer<UInt32>? = nil) -> Int {
+    func lookAhead(from first: Int, _ count: Int, _ burst: Burst, besides found: UnsafePointer<UInt32>? = nil) {
         // A packet alone would only do the same work twice.
-        guard first &+ 1 < count else { return count }
+        guard first &+ 1 < count else { return }
         for i in first..<count {
             if let found, found[i] != 0 { continue }
             guard let block = burst.block(i), block.tracks,
@@ -25,6 +25,5 @@ extension Worker {
             var request = TrackRequest(immediate: step.immediate, block.program + step.operands)
             tracker.expect(burst.packets[i], &request, worker: number)
         }
-        return count
     }
 }

@@ -114,9 +114,12 @@ extension Worker {
     /// Runs each packet's program, in order of arrival.
     @inline(__always)
     func execute(_ count: Int) {
-        var lookedAhead = 0
+        var hasLookedAhead = false
         for i in 0..<count {
-            execute(packet: i) { if i >= lookedAhead { lookedAhead = lookAhead(from: i, count, cache.burst) } }
+            execute(packet: i) {
+                if !hasLookedAhead { lookAhead(from: i, count, cache.burst) }
+                hasLookedAhead = true
+            }
         }
     }
 

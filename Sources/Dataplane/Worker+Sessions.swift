@@ -52,15 +52,14 @@ extension Worker {
             if unresolved > 0 { resolve(unresolved, now: now) }
         }
         var outstanding = FlowSet()
-        var lookedAhead = 0
+        var hasLookedAhead = false
         let changes = sessions.changes
         for i in 0..<count {
             let session = sessions.found[i]
             if session == 0 {
                 execute(packet: i) {
-                    if i >= lookedAhead {
-                        lookedAhead = lookAhead(from: i, count, cache.burst, besides: sessions.found)
-                    }
+                    if !hasLookedAhead { lookAhead(from: i, count, cache.burst, besides: sessions.found) }
+                    hasLookedAhead = true
                 }
                 if !services.pointee.recirculations.isEmpty { outstanding.insert(sessions.flowHash(i)) }
                 continue
@@ -208,7 +207,7 @@ extension Worker {
     /// Programs of packets that came back.
     func executeReturning(_ count: Int, _ now: UInt64) {
         let burst = returning.burst
-        var lookedAhead = 0
+        var hasLookedAhead = false
         for i in 0..<count {
             let packet = burst.packets[i]
             guard let block = burst.block(i) else {
@@ -220,7 +219,10 @@ extension Worker {
             if block.soleOutput != 0 {
                 send(packet, to: block.soleOutput)
             } else {
-                if block.tracks, i >= lookedAhead { lookedAhead = lookAhead(from: i, count, burst) }
+                if block.tracks, !hasLookedAhead {
+                    lookAhead(from: i, count, burst)
+                    hasLookedAhead = true
+                }
                 run(block, packet)
             }
             if number != 0, !block.recirculates { makeSession(number, now) }

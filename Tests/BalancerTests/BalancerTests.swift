@@ -153,6 +153,7 @@ struct BalancerTests {
         try bench.balancer.set((0...count).map { spec($0, isLarge: $0 < count) })
         let last = spec(count, isLarge: true)
         #expect(throws: BalancerError.self) { try bench.balancer.set(last) }
+        #expect(throws: Never.self) { _ = try bench.balancer.check([last], without: [spec(0, isLarge: true).name]) }
         try bench.balancer.set([last, spec(0, isLarge: false)])
         #expect(bench.balancer.services["s0"]?.spec.maglevSize == 251)
         #expect(bench.balancer.use.services == count + 1 && bench.balancer.use.backends == 0)

@@ -50,3 +50,14 @@ func histogram(_ places: some Sequence<Int>, _ count: Int) -> [Int] {
     for place in places where place >= 0 && place < count { result[place] += 1 }
     return result
 }
+
+extension Balancer {
+    @discardableResult
+    func set(_ specs: [ServiceSpec]) throws(BalancerError) -> [(number: UInt32, gone: [UInt32])] {
+        set(try check(specs))
+    }
+
+    /// The same for one.
+    @discardableResult
+    func set(_ spec: ServiceSpec) throws(BalancerError) -> (number: UInt32, gone: [UInt32]) { try set([spec])[0] }
+}

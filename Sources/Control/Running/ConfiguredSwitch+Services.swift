@@ -27,7 +27,8 @@ extension ConfiguredSwitch {
         var specs: [ServiceSpec] = []
         for service in wanted { specs.append(try spec(service)) }
         if !isChecked { try checkClashes(wanted) }
-        do throws(BalancerError) { try device.balancer.check(specs) } catch {
+        let checked: Balancer.Checked
+        do throws(BalancerError) { checked = try device.balancer.check(specs, without: deleting) } catch {
             throw .refused(wanted.count == 1 ? "service \(wanted[0].name): \(error)" : error.description)
         }
         let counters = try makeCounters(wanted)
@@ -39,7 +40,7 @@ extension ConfiguredSwitch {
             guard let old = services[service.name], !old.configuration.isContinued(by: service) else { continue }
             ending.formUnion(device.balancer.services[service.name]?.members.map(\.number) ?? [])
         }
-        let outcomes = try refusing { () throws(BalancerError) in try device.balancer.set(specs) }
+        let outcomes = device.balancer.set(checked)
         var gone: [(scope: String, service: String)] = []
         var new: [(scope: String, service: AppliedService)] = []
         for (i, service) in wanted.enumerated() {
