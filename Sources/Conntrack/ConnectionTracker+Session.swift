@@ -1,18 +1,27 @@
 import CLinux
 import Memory
 
+/// Lines of a connection's record that its packets look at, besides that of the control word.
+public struct ConnectionLines: OptionSet, Sendable {
+    public let rawValue: UInt8
+    @inlinable public init(rawValue: UInt8) { self.rawValue = rawValue }
+    /// The state of TCP.
+    @inlinable public static var peers: ConnectionLines { ConnectionLines(rawValue: 1) }
+    /// Both tuples, for a translation.
+    @inlinable public static var tuples: ConnectionLines { ConnectionLines(rawValue: 2) }
+}
+
 /// Fetches what `admit` and the translation will look at.
 public struct ConnectionPrefetcher {
     @usableFromInline let records: UnsafeMutableRawPointer
 
     @inlinable @inline(__always)
-    public func prefetch(_ guardWord: UInt64, withTuples: Bool) {
+    public func prefetch(_ guardWord: UInt64, _ lines: ConnectionLines) {
         let connection = records + Int(truncatingIfNeeded: guardWord & 0x1ff_ffff) &* 256
         weft_prefetch_write(connection + 128)
-        if withTuples {
-            weft_prefetch(connection)
-            weft_prefetch_write(connection + 64)
-        }
+        guard lines.rawValue != 0 else { return }
+        weft_prefetch_write(connection + 64)
+        if lines.contains(.tuples) { weft_prefetch(connection) }
     }
 }
 
@@ -30,33 +39,33 @@ extension ConnectionTracker {
         UInt32(truncatingIfNeeded: guardWord & Connection.slotMask)
     }
 
-    /// Takes a packet through the remembered `count` passages of connection tracking, if all guards hold: afterwards the
-    /// connections are as if `track` had seen it, but for the counts.
+    /// Takes a packet of TCP or UDP through the remembered `count` passages of connection tracking, if all guards hold: afterwards
+    /// the connections are as if `track` had seen it, but for the counts.
     ///
+    /// - Parameter meetings: bit i for each passage that meets its connection for the first time. Others are `.again`.
     /// - Returns: how many passages it has got through. `count`: all. 0: nothing has happened, and the packet has to go
     ///   the ordinary way. In between: TCP refused it there; the ordinary way is to go on with that passage.
     public func admit(
         _ packet: Packet, _ guards: UnsafePointer<UInt64>, _ tracks: UnsafePointer<SessionTrack>, count: Int,
-        isTCP: Bool, now: UInt64
+        meetings: UInt8, isTCP: Bool, now: UInt64
     ) -> Int {
-        var i = 0
-        while i < count {
-            let connection = table.connection(Self.slot(guards[i]))
-            guard connection.isAsGuarded(guards[i]), !connection.hasExpired(now) else { return 0 }
-            i &+= 1
-        }
-        var read = ReadPacket()
-        guard read.read(packet, zone: 0, isVerified: false) == .none else { return 0 }
-        if isTCP { return admitTCP(packet, read, guards, tracks, count: count, now: now) }
-        i = 0
-        while i < count {
-            if !tracks[i].traits.contains(.again) {
-                let connection = table.connection(Self.slot(guards[i]))
-                if renew(connection, now: now) { rearm(guards[i], now: now) }
-            }
-            i &+= 1
+        if isTCP { return admitTCP(packet, guards, tracks, count: count, meetings: meetings, now: now) }
+        guard ReadPacket.isPlainUDP(packet) || isSound(packet) else { return 0 }
+        // Those in front of a guard that fails are renewed: the packet meets them on the ordinary way, too.
+        var left = meetings
+        while left != 0 {
+            let guardWord = guards[left.trailingZeroBitCount]
+            left &= left &- 1
+            let connection = table.connection(Self.slot(guardWord))
+            guard connection.isAsGuarded(guardWord), !connection.hasExpired(now) else { return 0 }
+            if renew(connection, now: now) { rearm(guardWord, now: now) }
         }
         return count
+    }
+
+    @inline(never) private func isSound(_ packet: Packet) -> Bool {
+        var read = ReadPacket()
+        return read.read(packet, zone: 0, isVerified: false) == .none
     }
 
     @inline(never) private func rearm(_ guardWord: UInt64, now: UInt64) {
@@ -65,37 +74,52 @@ extension ConnectionTracker {
 
     private static func generation(_ guardWord: UInt64) -> UInt64 { guardWord &>> 37 }
 
+    @inline(never)
     private func admitTCP(
-        _ packet: Packet, _ read: ReadPacket, _ guards: UnsafePointer<UInt64>, _ tracks: UnsafePointer<SessionTrack>,
-        count: Int, now: UInt64
+        _ packet: Packet, _ guards: UnsafePointer<UInt64>, _ tracks: UnsafePointer<SessionTrack>, count: Int,
+        meetings: UInt8, now: UInt64
     ) -> Int {
+        var left = meetings
+        while left != 0 {
+            let guardWord = guards[left.trailingZeroBitCount]
+            left &= left &- 1
+            let connection = table.connection(Self.slot(guardWord))
+            guard connection.isAsGuarded(guardWord), !connection.hasExpired(now) else { return 0 }
+        }
+        var read = ReadPacket()
+        guard read.read(packet, zone: 0, isVerified: false) == .none else { return 0 }
         let segment = TCPSegment(UnsafeRawPointer(packet.pointee.data) + read.l4, byteCount: read.l4Size)
         // A SYN may begin the connection anew.
         guard !segment.has(TCPFlag.syn) else { return 0 }
         let policy = TCPPolicy(
             checksSequenceNumbers: weft_atomic_load(table.shared(.checksSequenceNumbers)) != 0,
             isLiberal: weft_atomic_load(table.shared(.isLiberal)) != 0)
-        var i = 0
-        while i < count {
-            if !tracks[i].traits.contains(.again) {
-                let connection = table.connection(Self.slot(guards[i]))
-                guard connection.lock(generation: Self.generation(guards[i])) else { return i }
-                let step = segment.update(connection.peers, isReply: tracks[i].traits.contains(.reply), policy: policy)
-                guard step.outcome == .valid else {
-                    connection.unlock()
-                    return i
-                }
-                var rearms = false
-                if let next = step.timeout {
-                    connection.timeout = next.place(policy: connection.policy)
-                    rearms = renew(connection, now: now)
-                }
+        left = meetings
+        while left != 0 {
+            let i = left.trailingZeroBitCount
+            left &= left &- 1
+            let connection = table.connection(Self.slot(guards[i]))
+            guard connection.lock(generation: Self.generation(guards[i])) else { return i }
+            let step = segment.update(connection.peers, isReply: tracks[i].traits.contains(.reply), policy: policy)
+            guard step.outcome == .valid else {
                 connection.unlock()
-                if rearms { rearm(guards[i], now: now) }
+                return i
             }
-            i &+= 1
+            var rearms = false
+            if let next = step.timeout {
+                connection.timeout = next.place(policy: connection.policy)
+                rearms = renew(connection, now: now)
+            }
+            connection.unlock()
+            if rearms { rearm(guards[i], now: now) }
         }
         return count
+    }
+
+    /// What admitted IPv4 packets are translated to as long as the guard holds.
+    public func translation(_ guardWord: UInt64, isReply: Bool) -> IPv4Translation {
+        let connection = table.connection(Self.slot(guardWord))
+        return IPv4Translation(answering: UnsafePointer(isReply ? connection.original : connection.reply))
     }
 
     /// Translates an admitted packet as the connection of the guard says.
@@ -105,7 +129,7 @@ extension ConnectionTracker {
         if tuple.pointee.isIPv6 {
             packet.translate(to: tuple.pointee.reversed)
         } else {
-            packet.translateWholeIPv4(toAnswer: tuple, isTCP: connection.kind.pointee == .tcp)
+            packet.translateWhole(IPv4Translation(answering: tuple), isTCP: connection.kind.pointee == .tcp)
         }
     }
 

@@ -52,6 +52,21 @@ extension ConnectionTuple {
     @inline(__always) var ipv4Addresses: UInt64 { srcLow &<< 32 | dstLow & 0xffff_ffff }
 }
 
+/// What IPv4 packets of one direction of a connection become.
+public struct IPv4Translation {
+    /// Source and destination as they stand in a header.
+    let addresses: UInt64
+    /// The same of ports.
+    let ports: UInt32
+
+    /// Packets become those of the other end of `tuple`.
+    @inline(__always) init(answering tuple: UnsafePointer<ConnectionTuple>) {
+        addresses = tuple.pointee.dstLow &<< 32 | tuple.pointee.srcLow & 0xffff_ffff
+        let ports = UInt32(truncatingIfNeeded: tuple.pointee.rest &>> 32)
+        self.ports = ports &<< 16 | ports &>> 16
+    }
+}
+
 extension UnsafeMutablePointer where Pointee == PacketHeader {
     /// Makes the packet one of `tuple`: both addresses, and both ports (TCP, UDP) or the identifier (ICMP and ICMPv6
     /// queries). Of a fragment that is not the first, the addresses only.
@@ -71,17 +86,15 @@ extension UnsafeMutablePointer where Pointee == PacketHeader {
         translateTransport(tuple, change)
     }
 
-    /// Of an IPv4 packet of TCP or UDP that was found whole: makes it one of the other end of `tuple`.
-    @inline(__always) func translateWholeIPv4(toAnswer tuple: UnsafePointer<ConnectionTuple>, isTCP: Bool) {
+    /// Of an IPv4 packet of TCP or UDP that was found whole.
+    public func translateWhole(_ translation: IPv4Translation, isTCP: Bool) {
         let header = pointee.data + Int(pointee.offsetL3)
-        let change = header.replaceIPv4Addresses(
-            tuple.pointee.dstLow &<< 32 | tuple.pointee.srcLow & 0xffff_ffff)
-        let ports = UInt32(truncatingIfNeeded: tuple.pointee.rest &>> 32)
+        let change = header.replaceIPv4Addresses(translation.addresses)
         let l4 = Int(pointee.offsetL4)
         let transport = TransportHeader(
             start: pointee.data + l4, available: Int(pointee.length) &- Int(pointee.padL2) &- l4,
             isPartial: pointee.offload.needsChecksum && Int(pointee.offload.checksumStart) == l4)
-        transport.translatePorts(ports &<< 16 | ports &>> 16, isTCP: isTCP, change)
+        transport.translatePorts(translation.ports, isTCP: isTCP, change)
     }
 
     private func translateIPv6(to tuple: ConnectionTuple) {

@@ -53,6 +53,19 @@ extension ReadPacket {
         return readTransport(packet, frame, l3, isVerified)
     }
 
+    /// Whether a packet whose key says UDP, and no fragment, is the plain case of a sound one: over IPv4 without options, lengths
+    /// and header checksum right, its own checksum left out or vouched for. If not, `read` has to say.
+    @inline(__always) static func isPlainUDP(_ packet: Packet) -> Bool {
+        let l3 = Int(packet.pointee.offsetL3)
+        let l4 = Int(packet.pointee.offsetL4)
+        let size = Int(packet.pointee.length) &- Int(packet.pointee.padL2) &- l4
+        let frame = UnsafeRawPointer(packet.pointee.data)
+        guard l4 &- l3 == 20, size >= 8, frame.byte(l3) == 0x45, hasRightShortHeader(frame + l3) else { return false }
+        let length = Int(frame.be16(l4 &+ 4))
+        guard length >= 8, length <= size else { return false }
+        return frame.be16(l4 &+ 6) == 0 || packet.pointee.offload.checksumValid || packet.pointee.offload.needsChecksum
+    }
+
     @inline(__always)
     private mutating func readIPv4(
         _ frame: UnsafeRawPointer, _ l3: Int, _ end: Int, _ zone: UInt16, _ isVerified: Bool

@@ -78,24 +78,27 @@ extension Worker {
         }
     }
 
-    /// The packet goes the way of its session. False, and nothing has happened, if a guard does not hold.
+    /// The packet goes the way of its session. False, and nothing has happened, if the path or a guard does not hold.
     @inline(__always)
     private func take(_ session: UInt32, _ packet: Packet, _ now: UInt64) -> Bool {
+        guard sessions.isCurrent(session) else { return false }
         let path = sessions.table.way(session)
         let guards = UnsafePointer(sessions.table.guards(session, path.trackCount))
         let length = packet.pointee.length
         let admitted = tracker.admit(
-            packet, guards, path.tracks, count: path.trackCount, isTCP: path.isTCP, now: now)
+            packet, guards, path.tracks, count: path.trackCount, meetings: path.meetings, isTCP: path.isTCP, now: now)
         guard admitted == path.trackCount else {
             sessions.statistics.refused &+= 1
             if admitted == 0 { return false }
             leave(session, path, packet, admitted, now)
             return true
         }
-        sessions.count(session, path, bytes: length, now: now)
+        sessions.count(session, bytes: length, now: now)
         if path.soleOutput != 0 {
             let edit = path.edit
-            if let number = edit.translation {
+            if edit.remembersTranslation {
+                packet.translateWhole(sessions.table.translation(session).pointee, isTCP: path.isTCP)
+            } else if let number = edit.translation {
                 tracker.translate(packet, guards[number], isReply: edit.translatesReply)
             }
             edit.apply(to: packet)

@@ -29,30 +29,32 @@ extension SessionCache {
         var result: [SessionPathDescription] = []
         for number in range.clamped(to: 1..<max(1, pathEnd)) {
             let path = table.path(number: UInt32(number))
-            guard let program = path.pointee.program else { continue }
+            let shape = table.shape(number: path.pointee.shape)
+            guard let program = shape.pointee.program else { continue }
+            let count = table.counts[number]
             var key = FlowKey()
             var mask = FlowMask()
             let words = [
-                (0, path.pointee.value0, path.pointee.mask0), (1, path.pointee.value1, path.pointee.mask1),
-                (2, path.pointee.value2, path.pointee.mask2), (5, path.pointee.value5, path.pointee.mask5),
+                (0, shape.pointee.value0, shape.pointee.mask0), (1, shape.pointee.value1, shape.pointee.mask1),
+                (2, shape.pointee.value2, shape.pointee.mask2), (5, shape.pointee.value5, shape.pointee.mask5),
             ]
             for (word, value, bits) in words {
                 key.words[word] = value
                 mask.bits.words[word] = bits
             }
-            let ipProtocol: UInt8 = path.pointee.isTCP ? 6 : 17
+            let ipProtocol: UInt8 = shape.pointee.isTCP ? 6 : 17
             key[.nwProto] = UInt64(ipProtocol)
             mask.setExact(.nwProto)
             result.append(
                 SessionPathDescription(
                     key: key, mask: mask, ipProtocol: ipProtocol,
-                    tracks: (0..<Int(path.pointee.trackCount)).map { path.pointee.tracks[$0] },
-                    program: Array(UnsafeBufferPointer(start: program, count: Int(path.pointee.programCount))),
-                    dropReason: path.pointee.programCount == 0 ? DropReason(rawValue: path.pointee.dropReason) : nil,
+                    tracks: (0..<Int(shape.pointee.trackCount)).map { shape.pointee.tracks[$0] },
+                    program: Array(UnsafeBufferPointer(start: program, count: Int(shape.pointee.programCount))),
+                    dropReason: shape.pointee.programCount == 0 ? DropReason(rawValue: shape.pointee.dropReason) : nil,
                     sessions: Int(path.pointee.references), stages: Int(path.pointee.stageCount),
                     packets: path.pointee.creditedPackets, bytes: path.pointee.creditedBytes,
-                    used: path.pointee.creditedPackets == 0 ? 0 : path.pointee.used,
-                    isCurrent: path.pointee.validity == validity, worker: worker))
+                    used: path.pointee.creditedPackets == 0 ? 0 : count.used,
+                    isCurrent: count.validity == validity, worker: worker))
         }
         return result
     }

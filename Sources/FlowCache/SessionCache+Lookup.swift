@@ -17,15 +17,15 @@ extension SessionCache {
         return true
     }
 
-    private static var manyPaths: Int { 64 }
+    private static var many: Int { 64 }
 
     /// Looks the burst's first `count` packets up: afterwards `found` has each packet's session. How many packets have none.
+    /// Whether the path of a session is current has to be asked when the packet is about to take it.
     public mutating func find(_ count: Int, _ burst: Burst) -> Int {
         let lines = index.lines
         let tags = tags
         let found = found
         let table = table
-        let validity = validity
         for i in 0..<count {
             let tag = SessionIndex.tag(SessionTable.hash(burst.key(i)))
             tags[i] = tag
@@ -36,15 +36,16 @@ extension SessionCache {
             found[i] = session
             weft_prefetch_write(table.record(session))
         }
-        // A few paths stay in the nearest cache.
-        if pathCount > Self.manyPaths {
+        // A few stay in the nearest cache.
+        if shapeCount > Self.many {
             for i in 0..<count { table.way(found[i]).prefetch() }
         }
+        let hasManyPaths = pathCount > Self.many
         let prefetcher = tracker._withUnsafeGuaranteedRef { $0.prefetcher }
         var missing = 0
         for i in 0..<count {
             var session = found[i]
-            if session == 0 || !table.matches(session, burst.key(i)) || table.way(session).validity != validity {
+            if session == 0 || !table.matches(session, burst.key(i)) {
                 session = findFurther(tags[i], burst.key(i))
                 found[i] = session
                 guard session != 0 else {
@@ -52,22 +53,21 @@ extension SessionCache {
                     continue
                 }
             }
+            if hasManyPaths { weft_prefetch_write(table.count(session)) }
             let way = table.way(session)
-            let passages = way.trackCount
-            let guards = table.guards(session, passages)
-            let withTuples = way.needsTuples
-            var k = 0
-            while k < passages {
-                prefetcher.prefetch(guards[k], withTuples: withTuples)
-                k &+= 1
+            let guards = table.guards(session, way.trackCount)
+            let needs = way.needs
+            var left = way.meetings
+            while left != 0 {
+                prefetcher.prefetch(guards[left.trailingZeroBitCount], needs)
+                left &= left &- 1
             }
         }
         burstsToTry = count == missing ? max(burstsToTry &- 1, 0) : 16
         return missing
     }
 
-    /// Not the first of its tag: another with the same hash, or a variant of the session with other bits beside the five-tuple. Or
-    /// the path has to be looked at again.
+    /// Not the first of its tag: another with the same hash, or a variant of the session with other bits beside the five-tuple.
     @inline(never) private func findFurther(_ tag: UInt32, _ key: UnsafePointer<UInt64>) -> UInt32 {
         var result: UInt32 = 0
         index.search(tag) { session in
@@ -75,27 +75,33 @@ extension SessionCache {
             result = session
             return true
         }
-        guard result != 0 else { return 0 }
-        return table.way(result).validity == validity || revalidate(table.path(result)) ? result : 0
+        return result
+    }
+
+    /// Whether all megaflows of the path that a session takes hold. (Mutating, as a cache that is read from elsewhere is copied.)
+    @inlinable @inline(__always) public mutating func isCurrent(_ session: UInt32) -> Bool {
+        table.count(session).pointee.validity == validity || revalidate(table.pathNumber(session))
     }
 
     /// Sessions have gone since `find`: whether that of packet `i` is still its own.
-    @inline(never) public func stillMatches(_ i: Int, _ burst: Burst) -> Bool {
+    @inline(never) public mutating func stillMatches(_ i: Int, _ burst: Burst) -> Bool {
         let session = found[i]
         return table.pathNumber(session) != 0 && table.matches(session, burst.key(i))
-            && table.way(session).validity != 0
     }
 
     /// Tells flows apart, for packets of the burst that `find` looked at.
     @inlinable @inline(__always) public func flowHash(_ i: Int) -> UInt32 { tags[i] }
 
-    /// A packet of `session`, whose path is `way`, went all the way.
+    /// A packet of `session` went all the way.
     @inlinable @inline(__always)
-    public mutating func count(_ session: UInt32, _ way: SessionWay, bytes: UInt32, now: UInt64) {
+    public mutating func count(_ session: UInt32, bytes: UInt32, now: UInt64) {
         let record = table.record(session)
         record[2] = record[2] & ~0xffff_ffff | UInt64(UInt32(truncatingIfNeeded: now))
         record[3] = record[3] &+ (1 &<< 44 | UInt64(bytes))
-        way.count(bytes: bytes, now: now)
+        let count = table.count(session)
+        count.pointee.packets &+= 1
+        count.pointee.bytes &+= UInt64(bytes)
+        count.pointee.used = now
         statistics.hits &+= 1
         if record[3] &>> 63 != 0 { creditEarly(session) }
     }

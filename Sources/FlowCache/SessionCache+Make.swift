@@ -15,11 +15,12 @@ extension SessionCache {
         of trace: UnsafePointer<PacketTrace>, first: inout FlowCache, returning: inout FlowCache, now: UInt64
     ) {
         var path = SessionPath()
-        guard isEnabled, gather(trace, &path, first, returning), guardsAreDistinct(trace) else {
+        var shape = SessionShape()
+        guard isEnabled, gather(trace, &path, &shape, first, returning), guardsAreDistinct(trace) else {
             statistics.unfit &+= 1
             return
         }
-        let number = findPath(path) ?? makePath(path, first: &first, returning: &returning)
+        let number = findPath(path, shape) ?? makePath(path, shape, first: &first, returning: &returning)
         guard number != 0 else {
             statistics.unfit &+= 1
             return
@@ -48,10 +49,10 @@ extension SessionCache {
         return true
     }
 
-    /// Everything of a path but its program. False if the way is none that a session can take.
+    /// Everything of a path and its shape but the program. False if the way is none that a session can take.
     private func gather(
-        _ trace: UnsafePointer<PacketTrace>, _ path: inout SessionPath, _ first: borrowing FlowCache,
-        _ returning: borrowing FlowCache
+        _ trace: UnsafePointer<PacketTrace>, _ path: inout SessionPath, _ shape: inout SessionShape,
+        _ first: borrowing FlowCache, _ returning: borrowing FlowCache
     ) -> Bool {
         let t = trace
         guard !t.pointee.isVoid, t.pointee.trackCount > 0, t.pointee.stageCount > 0 else { return false }
@@ -60,11 +61,11 @@ extension SessionCache {
         guard type == EtherType.ipv4 || type == EtherType.ipv6, ipProtocol == 6 || ipProtocol == 17,
             t.pointee.key[4] &>> 48 & 0xff == 0
         else { return false }
-        path.isTCP = ipProtocol == 6
-        path.isIPv6 = type == EtherType.ipv6
+        shape.isTCP = ipProtocol == 6
+        shape.isIPv6 = type == EtherType.ipv6
         path.stageCount = UInt8(truncatingIfNeeded: t.pointee.stageCount)
         path.trackCount = UInt8(truncatingIfNeeded: t.pointee.trackCount)
-        path.needsTuples = path.isTCP
+        shape.trackCount = path.trackCount
         let start = Int(t.pointee.stages[0].length)
         var masks = SessionMasks()
         for i in 0..<t.pointee.stageCount {
@@ -85,35 +86,38 @@ extension SessionCache {
         // A packet of TCP or UDP has nothing in words 10 to 16; so they are not compared with the next ones.
         guard !masks.isUnfit, !(masks.readsFurtherWords && t.pointee.hasFurtherWords) else { return false }
         for i in 0..<t.pointee.trackCount {
-            path.tracks[i] = t.pointee.tracks[i].passage
+            shape.tracks[i] = t.pointee.tracks[i].passage
+            if !shape.tracks[i].traits.contains(.again) { shape.meetings |= 1 << UInt8(truncatingIfNeeded: i) }
             path.places[i].growth = Int16(truncatingIfNeeded: Int(t.pointee.tracks[i].length) - start)
-            if path.tracks[i].traits.contains(.translated) { path.needsTuples = true }
         }
-        (path.mask0, path.mask1, path.mask2, path.mask5) = (masks.word0, masks.word1, masks.word2, masks.word5)
-        path.value0 = t.pointee.key[0] & masks.word0
-        path.value1 = t.pointee.key[1] & masks.word1
-        path.value2 = t.pointee.key[2] & masks.word2
-        path.value5 = t.pointee.key[5] & masks.word5
-        path.hash = Self.hash(path)
+        (shape.mask0, shape.mask1, shape.mask2, shape.mask5) = (masks.word0, masks.word1, masks.word2, masks.word5)
+        shape.value0 = t.pointee.key[0] & masks.word0
+        shape.value1 = t.pointee.key[1] & masks.word1
+        shape.value2 = t.pointee.key[2] & masks.word2
+        shape.value5 = t.pointee.key[5] & masks.word5
+        path.hash = Self.hash(path, shape)
         return true
     }
 
-    private static func hash(_ path: SessionPath) -> UInt32 {
-        var h = weft_crc32(0x7a74, path.value0 ^ UInt64(path.isTCP ? 1 : 0))
-        h = weft_crc32(h, path.value1)
-        h = weft_crc32(h, path.value2)
-        for i in 0..<Int(path.stageCount) { h = weft_crc32(h, path.stages[i].serial) }
-        for i in 0..<Int(path.trackCount) {
-            h = weft_crc32(h, UInt64(path.tracks[i].state) &<< 8 | UInt64(path.tracks[i].traits.rawValue))
+    private static func hash(_ path: SessionPath, _ shape: SessionShape) -> UInt32 {
+        var h = weft_crc32(0x7a74, shape.value0 ^ UInt64(shape.isTCP ? 1 : 0))
+        h = weft_crc32(h, shape.value1)
+        h = weft_crc32(h, shape.value2)
+        for i in 0..<Int(shape.trackCount) {
+            h = weft_crc32(h, UInt64(shape.tracks[i].state) &<< 8 | UInt64(shape.tracks[i].traits.rawValue))
         }
+        for i in 0..<Int(path.stageCount) { h = weft_crc32(h, path.stages[i].serial) }
         return UInt32(truncatingIfNeeded: h)
     }
 
-    private func findPath(_ path: SessionPath) -> UInt32? {
-        var number = pathBuckets[Int(path.hash) & (Self.pathLimit - 1)]
+    private func findPath(_ path: SessionPath, _ shape: SessionShape) -> UInt32? {
+        var number = pathBuckets[Int(path.hash) & (Self.bucketCount - 1)]
         while number != 0 {
             let known = table.path(number: number)
-            if known.pointee.hash == path.hash, known.pointee.validity != 0, known.pointee.equals(path) {
+            if known.pointee.hash == path.hash, table.counts[Int(number)].validity != 0,
+                known.pointee.passesLike(path),
+                table.shape(number: known.pointee.shape).pointee.comparesLike(shape)
+            {
                 return number
             }
             number = known.pointee.next
@@ -123,10 +127,11 @@ extension SessionCache {
 
     /// 0 if there is no room, or a program says something that a session cannot.
     private mutating func makePath(
-        _ wanted: SessionPath, first: inout FlowCache, returning: inout FlowCache
+        _ wanted: SessionPath, _ wantedShape: SessionShape, first: inout FlowCache, returning: inout FlowCache
     ) -> UInt32 {
         var path = wanted
-        guard SessionProgram.compile(&path) else { return 0 }
+        var shape = wantedShape
+        guard SessionProgram.compile(&path, &shape) else { return 0 }
         let number: UInt32
         if firstFreePath != 0 {
             number = firstFreePath
@@ -135,18 +140,58 @@ extension SessionCache {
             number = pathTop
             pathTop += 1
         } else {
-            path.program?.deallocate()
+            shape.program?.deallocate()
             return 0
         }
         for i in 0..<Int(path.stageCount) {
             i == 0 ? first.retain(path.stages[i]) : returning.retain(path.stages[i])
         }
-        path.validity = validity
-        let bucket = Int(path.hash) & (Self.pathLimit - 1)
+        path.shape = share(shape)
+        table.counts[Int(number)] = PathCount(validity: validity)
+        let bucket = Int(path.hash) & (Self.bucketCount - 1)
         path.next = pathBuckets[bucket]
         pathBuckets[bucket] = number
         table.path(number: number).initialize(to: path)
         pathCount += 1
+        return number
+    }
+
+    private static func hash(_ shape: SessionShape) -> UInt32 {
+        var h = weft_crc32(0x7a74, shape.value0 ^ UInt64(shape.isTCP ? 1 : 0))
+        h = weft_crc32(h, shape.value1)
+        h = weft_crc32(h, shape.value2)
+        for word in UnsafeBufferPointer(start: shape.program, count: Int(shape.programCount)) { h = weft_crc32(h, word) }
+        return UInt32(truncatingIfNeeded: h)
+    }
+
+    /// The shape that is like this one, or this one. Its program is taken over.
+    private mutating func share(_ wanted: SessionShape) -> UInt32 {
+        var wanted = wanted
+        wanted.hash = Self.hash(wanted)
+        let bucket = Int(wanted.hash) & (Self.bucketCount - 1)
+        var number = shapeBuckets[bucket]
+        while number != 0 {
+            let known = table.shape(number: number)
+            if known.pointee.hash == wanted.hash, known.pointee.equals(wanted) {
+                wanted.program?.deallocate()
+                known.pointee.references += 1
+                return number
+            }
+            number = known.pointee.next
+        }
+        if firstFreeShape != 0 {
+            number = firstFreeShape
+            firstFreeShape = table.shape(number: number).pointee.next
+        } else {
+            // A shape has a path at least, so there is always room.
+            number = shapeTop
+            shapeTop += 1
+        }
+        wanted.references = 1
+        wanted.next = shapeBuckets[bucket]
+        shapeBuckets[bucket] = number
+        table.shape(number: number).initialize(to: wanted)
+        shapeCount += 1
         return number
     }
 
@@ -209,9 +254,9 @@ extension SessionCache {
         let now = UInt32(truncatingIfNeeded: lastNow)
         for _ in 0..<8 {
             let session = UInt32(truncatingIfNeeded: random.next() >> 32) % (top - 1) + 1
-            guard table.record(session)[2] >> 32 != 0 else { continue }
+            guard table.pathNumber(session) != 0 else { continue }
             let path = table.path(session)
-            let isUseless = path.pointee.validity == 0 || !holds(session, path)
+            let isUseless = table.count(session).pointee.validity == 0 || !holds(session, path)
             let idle = isUseless ? .max : now &- UInt32(truncatingIfNeeded: table.record(session)[2])
             if victim == 0 || idle > longest { (victim, longest) = (session, idle) }
         }
@@ -235,19 +280,26 @@ extension SessionCache {
         now: UInt64
     ) {
         let record = table.record(session)
-        let before = UInt32(truncatingIfNeeded: record[2] >> 32)
+        let before = table.pathNumber(session)
         table.path(number: number).pointee.references += 1
         if before != 0 { table.path(number: before).pointee.references -= 1 }
         record[0] = SessionTable.addresses(key)
         record[1] = key[4]
-        record[2] = UInt64(number) << 32 | UInt64(UInt32(truncatingIfNeeded: now))
-        record[3] = 0
         let path = table.path(number: number)
-        if path.pointee.isIPv6 {
+        record[2] =
+            UInt64(number) << 48 | UInt64(path.pointee.shape) << 32 | UInt64(UInt32(truncatingIfNeeded: now))
+        record[3] = 0
+        let way = table.way(session)
+        if way.isIPv6 {
             for i in 0..<4 { table.furtherRecord(session)[i] = key[6 + i] }
         }
         let guards = guards(session, path)
         for i in 0..<Int(path.pointee.trackCount) { guards[i] = trace.pointee.tracks[i].guardWord }
+        if way.edit.remembersTranslation, let number = way.edit.translation {
+            table.translation(session).pointee = tracker._withUnsafeGuaranteedRef {
+                $0.translation(guards[number], isReply: way.edit.translatesReply)
+            }
+        }
         statistics.made &+= 1
     }
 }

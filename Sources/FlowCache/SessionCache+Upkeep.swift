@@ -21,13 +21,15 @@ extension SessionCache {
 
     /// Whether all megaflows of a path hold. One that has gone ends the path; one that has to be translated again makes its
     /// packets take the ordinary way for now.
-    @inline(never)
-    func revalidate(_ path: UnsafeMutablePointer<SessionPath>) -> Bool {
-        guard path.pointee.validity != 0 else { return false }
+    @inline(never) @usableFromInline
+    mutating func revalidate(_ number: UInt32) -> Bool {
+        let count = table.counts + Int(number)
+        guard count.pointee.validity != 0 else { return false }
+        let path = table.path(number: number)
         for i in 0..<Int(path.pointee.stageCount) {
             let record = (i == 0 ? firstRecords : returningRecords) + Int(path.pointee.stages[i].flow)
             guard record.pointee.serial == path.pointee.stages[i].serial else {
-                path.pointee.validity = 0
+                count.pointee.validity = 0
                 return false
             }
             if record.pointee.generation == knownGeneration { continue }
@@ -39,7 +41,7 @@ extension SessionCache {
             }
             record.pointee.generation = knownGeneration
         }
-        path.pointee.validity = validity
+        count.pointee.validity = validity
         return true
     }
 
@@ -73,11 +75,12 @@ extension SessionCache {
             }
         }
         let guards = guards(session, path)
+        let tracks = table.way(session).tracks
         tracker._withUnsafeGuaranteedRef { tracker in
             for i in 0..<number {
                 let bytes = UInt64(length + Int(path.pointee.places[i].growth))
-                tracker.credit(guards[i], path.pointee.tracks[i], packets: 1, bytes: bytes)
-                tracker.count(path.pointee.tracks[i], packets: 1, worker: worker)
+                tracker.credit(guards[i], tracks[i], packets: 1, bytes: bytes)
+                tracker.count(tracks[i], packets: 1, worker: worker)
             }
         }
         guard let words = path.pointee.stages[Int(place.stage)].block else { return nil }
@@ -97,11 +100,12 @@ extension SessionCache {
         let bytes = record[3] & (1 << 44 - 1)
         record[3] = 0
         let guards = guards(session, path)
+        let tracks = table.way(session).tracks
         tracker._withUnsafeGuaranteedRef { tracker in
             for i in 0..<Int(path.pointee.trackCount) {
                 let growth = Int64(path.pointee.places[i].growth) * Int64(packets)
                 tracker.credit(
-                    guards[i], path.pointee.tracks[i], packets: packets, bytes: bytes &+ UInt64(bitPattern: growth))
+                    guards[i], tracks[i], packets: packets, bytes: bytes &+ UInt64(bitPattern: growth))
             }
         }
     }
@@ -123,11 +127,11 @@ extension SessionCache {
 
     /// The hash of a session's key, from what is left of the key. Ingress port and EtherType are in every mask.
     private func hashOf(_ session: UInt32) -> UInt64 {
-        let path = table.path(session)
+        let shape = table.shape(number: table.shapeNumber(session))
         var key = InlineArray<10, UInt64>(repeating: 0)
-        key[0] = path.pointee.value0
+        key[0] = shape.pointee.value0
         key[4] = table.record(session)[1]
-        if path.pointee.isIPv6 {
+        if shape.pointee.isIPv6 {
             for i in 0..<4 { key[6 + i] = table.furtherRecord(session)[i] }
         } else {
             key[3] = table.record(session)[0]
@@ -139,28 +143,32 @@ extension SessionCache {
 
     /// Credits the megaflows of a path, or what they named if they have gone.
     func credit(
-        _ path: UnsafeMutablePointer<SessionPath>, _ first: borrowing FlowCache, _ returning: borrowing FlowCache,
+        path number: UInt32, _ first: borrowing FlowCache, _ returning: borrowing FlowCache,
         _ stations: (Credit, UInt64) -> Void
     ) {
-        let packets = path.pointee.packets
+        let count = table.counts + Int(number)
+        let packets = count.pointee.packets
         guard packets > 0 else { return }
-        let bytes = path.pointee.bytes
-        path.pointee.packets = 0
-        path.pointee.bytes = 0
+        let bytes = count.pointee.bytes
+        let used = count.pointee.used
+        count.pointee.packets = 0
+        count.pointee.bytes = 0
+        let path = table.path(number: number)
         path.pointee.creditedPackets &+= packets
         path.pointee.creditedBytes &+= bytes
         for i in 0..<Int(path.pointee.stageCount) {
             let stage = path.pointee.stages[i]
             let growth = UInt64(bitPattern: Int64(stage.growth) * Int64(packets))
             if i == 0 {
-                first.credit(stage, packets, bytes &+ growth, used: path.pointee.used, stations)
+                first.credit(stage, packets, bytes &+ growth, used: used, stations)
             } else {
-                returning.credit(stage, packets, bytes &+ growth, used: path.pointee.used, stations)
+                returning.credit(stage, packets, bytes &+ growth, used: used, stations)
             }
         }
+        let tracks = table.shape(number: path.pointee.shape)
         tracker._withUnsafeGuaranteedRef { tracker in
             for i in 0..<Int(path.pointee.trackCount) {
-                tracker.count(path.pointee.tracks[i], packets: packets, worker: worker)
+                tracker.count(tracks.pointee.tracks[i], packets: packets, worker: worker)
             }
         }
     }
@@ -175,7 +183,7 @@ extension SessionCache {
         _ stations: (Credit, UInt64) -> Void
     ) {
         for number in range.clamped(to: 1..<Int(pathTop)) {
-            credit(table.path(number: UInt32(number)), first, returning, stations)
+            credit(path: UInt32(number), first, returning, stations)
         }
     }
 
@@ -197,9 +205,9 @@ extension SessionCache {
             if sweepAt >= top { sweepAt = 1 }
             let session = sweepAt
             sweepAt += 1
-            guard table.record(session)[2] >> 32 != 0 else { continue }
+            guard table.pathNumber(session) != 0 else { continue }
             let idle = UInt32(truncatingIfNeeded: now) &- UInt32(truncatingIfNeeded: table.record(session)[2])
-            if UInt64(idle) >= maximumIdle || table.path(session).pointee.validity == 0 {
+            if UInt64(idle) >= maximumIdle || table.count(session).pointee.validity == 0 {
                 remove(session)
             } else {
                 creditConnections(session)
@@ -210,8 +218,8 @@ extension SessionCache {
             let number = sweepPathAt
             sweepPathAt += 1
             let path = table.path(number: number)
-            guard path.pointee.program != nil else { continue }
-            credit(path, first, returning, stations)
+            guard path.pointee.shape != 0 else { continue }
+            credit(path: number, first, returning, stations)
             if path.pointee.references == 0 { free(number, first: &first, returning: &returning) }
         }
     }
@@ -221,11 +229,12 @@ extension SessionCache {
         for i in 0..<Int(path.pointee.stageCount) {
             i == 0 ? first.release(path.pointee.stages[i]) : returning.release(path.pointee.stages[i])
         }
-        path.pointee.program?.deallocate()
-        var link = pathBuckets + (Int(path.pointee.hash) & (Self.pathLimit - 1))
+        release(shape: path.pointee.shape)
+        var link = pathBuckets + (Int(path.pointee.hash) & (Self.bucketCount - 1))
         while link.pointee != number, link.pointee != 0 { link = nextLink(link.pointee) }
         link.pointee = path.pointee.next
         path.pointee = SessionPath()
+        table.counts[Int(number)] = PathCount()
         path.pointee.next = firstFreePath
         firstFreePath = number
         pathCount -= 1
@@ -237,13 +246,31 @@ extension SessionCache {
             to: UInt32.self)
     }
 
+    /// One path less has the shape.
+    private mutating func release(shape number: UInt32) {
+        let shape = table.shape(number: number)
+        shape.pointee.references -= 1
+        guard shape.pointee.references == 0 else { return }
+        shape.pointee.program?.deallocate()
+        var link = shapeBuckets + (Int(shape.pointee.hash) & (Self.bucketCount - 1))
+        while link.pointee != number, link.pointee != 0 {
+            link = (UnsafeMutableRawPointer(table.shape(number: link.pointee)) + SessionShape.nextOffset)
+                .assumingMemoryBound(to: UInt32.self)
+        }
+        link.pointee = shape.pointee.next
+        shape.pointee = SessionShape()
+        shape.pointee.next = firstFreeShape
+        firstFreeShape = number
+        shapeCount -= 1
+    }
+
     /// Forgets all sessions and paths, everything credited (`dp/flush`). Packets wait meanwhile.
     public mutating func flush(
         first: inout FlowCache, returning: inout FlowCache, _ stations: (Credit, UInt64) -> Void
     ) {
-        for session in 1..<max(1, top) where table.record(session)[2] >> 32 != 0 { remove(session) }
-        for number in 1..<max(1, pathTop) where table.path(number: number).pointee.program != nil {
-            credit(table.path(number: number), first, returning, stations)
+        for session in 1..<max(1, top) where table.pathNumber(session) != 0 { remove(session) }
+        for number in 1..<max(1, pathTop) where table.path(number: number).pointee.shape != 0 {
+            credit(path: number, first, returning, stations)
             free(number, first: &first, returning: &returning)
         }
     }

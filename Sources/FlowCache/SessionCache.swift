@@ -25,16 +25,17 @@ import Pipeline
 // nevertheless: narrower than necessary, hence right. Frames with MPLS labels or fragments, and whatever is not TCP or UDP,
 // have no sessions.
 //
-// **Paths.** What sessions of one policy have in common (megaflows, passages, program, masks) is a `SessionPath`, shared by all
-// connections that go that way. A session itself is one cache line:
+// **Paths.** What sessions of one policy have in common is shared by all connections that go that way: their megaflows are a
+// `SessionPath`, and what comes of them (masks, passages, program) is a `SessionShape`, which many paths may share in turn. A
+// session itself is one cache line:
 //
 //     word 0   word 3 of the key (IPv4 addresses; of IPv6 a hash of them)
 //     word 1   word 4 of the key (protocol, ports)
-//     word 2   path 32 | milliseconds of the last packet 32
+//     word 2   path 16 | shape 16 | milliseconds of the last packet 32
 //     word 3   packets 20 | bytes 44, since they were last credited
-//     word 4-7 guards
+//     word 4-7 guards; of up to two, what the packet is translated to behind them
 //
-// An IPv6 session has its addresses in a second record, and one of more than four guards has those there.
+// So a packet reads its session, half a line that counts for its path, and one line of each connection. An IPv6 session has its addresses in a second record, and one of more than four guards has those there.
 //
 // **Staying right.** A path is valid while each of its megaflows is, which is looked at when the configuration has changed or
 // a megaflow of a path has been deleted (`validity`). A megaflow that has to be translated again makes the path wait, not die.
@@ -88,7 +89,10 @@ public struct SessionCache: ~Copyable {
     private let recordMemory: LineMemory
     private let furtherMemory: LineMemory
     private let pathMemory: LineMemory
+    private let shapeMemory: LineMemory
+    private let countMemory: LineMemory
     let pathBuckets: UnsafeMutablePointer<UInt32>
+    let shapeBuckets: UnsafeMutablePointer<UInt32>
 
     @usableFromInline var count = 0
     var top: UInt32 = 1
@@ -96,6 +100,9 @@ public struct SessionCache: ~Copyable {
     var pathTop: UInt32 = 1
     var firstFreePath: UInt32 = 0
     var pathCount = 0
+    var shapeTop: UInt32 = 1
+    var firstFreeShape: UInt32 = 0
+    var shapeCount = 0
     var sweepAt: UInt32 = 1
     var sweepPathAt: UInt32 = 1
     var random = SplitMix64(seed: 1)
@@ -120,7 +127,9 @@ public struct SessionCache: ~Copyable {
     let worker: Int
     public var maximumIdle: UInt64
 
-    static var pathLimit: Int { 1 << 16 }
+    /// Numbers have 16 bits in a record; 0 is none. There are never more shapes than paths.
+    static var pathLimit: Int { 65535 }
+    static var bucketCount: Int { 65536 }
 
     /// - Parameters:
     ///   - first: of the cache that packets are looked up in as received. The caches stay alive as long as this one.
@@ -142,19 +151,26 @@ public struct SessionCache: ~Copyable {
         recordMemory = LineMemory(byteCount: (limit + 1) * SessionTable.recordWords * 8)
         furtherMemory = LineMemory(byteCount: (limit + 1) * SessionTable.furtherWords * 8)
         pathMemory = LineMemory(byteCount: (Self.pathLimit + 1) * SessionTable.pathStride)
+        shapeMemory = LineMemory(byteCount: (Self.pathLimit + 1) * SessionTable.shapeStride)
+        countMemory = LineMemory(byteCount: (Self.pathLimit + 1) * MemoryLayout<PathCount>.stride)
         table = SessionTable(
-            records: recordMemory.start, further: furtherMemory.start, paths: pathMemory.start)
-        pathBuckets = .allocate(capacity: Self.pathLimit)
-        pathBuckets.initialize(repeating: 0, count: Self.pathLimit)
+            records: recordMemory.start, further: furtherMemory.start, paths: pathMemory.start,
+            shapes: shapeMemory.start, counts: countMemory.start)
+        pathBuckets = .allocate(capacity: Self.bucketCount)
+        pathBuckets.initialize(repeating: 0, count: Self.bucketCount)
+        shapeBuckets = .allocate(capacity: Self.bucketCount)
+        shapeBuckets.initialize(repeating: 0, count: Self.bucketCount)
         SessionPath.checkLayout()
+        SessionShape.checkLayout()
         found = .allocate(capacity: FlowCacheLimits.maximumBurst)
         found.initialize(repeating: 0, count: FlowCacheLimits.maximumBurst)
         tags = .allocate(capacity: FlowCacheLimits.maximumBurst)
     }
 
     deinit {
-        for number in 1..<max(1, pathTop) { table.path(number: number).pointee.program?.deallocate() }
+        for number in 1..<max(1, shapeTop) { table.shape(number: number).pointee.program?.deallocate() }
         pathBuckets.deallocate()
+        shapeBuckets.deallocate()
         found.deallocate()
         tags.deallocate()
     }
@@ -165,10 +181,13 @@ public struct SessionCache: ~Copyable {
     public var distinctPaths: Int { pathCount }
     /// Bytes in use, and reserved.
     public var usedBytes: Int {
-        Int(top) * SessionTable.recordWords * 8 + index.usedBytes + Int(pathTop) * SessionTable.pathStride
+        Int(top) * SessionTable.recordWords * 8 + index.usedBytes
+            + Int(pathTop) * (SessionTable.pathStride + MemoryLayout<PathCount>.stride)
+            + Int(shapeTop) * SessionTable.shapeStride
     }
     public var reservedBytes: Int {
-        recordMemory.byteCount + furtherMemory.byteCount + pathMemory.byteCount + index.reservedBytes
+        recordMemory.byteCount + furtherMemory.byteCount + pathMemory.byteCount + shapeMemory.byteCount
+            + countMemory.byteCount + index.reservedBytes
     }
 
     func guards(_ session: UInt32, _ path: UnsafeMutablePointer<SessionPath>) -> UnsafeMutablePointer<UInt64> {

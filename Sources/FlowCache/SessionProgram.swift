@@ -5,10 +5,10 @@ import Conntrack
 // a `translate` op stands if the connection has a translation, else nothing; where it came back, nothing.
 
 enum SessionProgram {
-    /// Writes the program of a path whose stages are known, and where in it each passage stands. False if a stage does something
+    /// Writes the program of a path whose stages are known, and where in it each passage stands, and completes the shape. False if a stage does something
     /// that is not a function of key and guards, or that would be done too late: connections are renewed before the program
     /// runs, so nothing that may drop the packet can stand in front of a passage.
-    static func compile(_ path: inout SessionPath) -> Bool {
+    static func compile(_ path: inout SessionPath, _ shape: inout SessionShape) -> Bool {
         var words: [UInt64] = []
         var builder = ProgramBuilder()
         var track = 0
@@ -19,7 +19,7 @@ enum SessionProgram {
             guard let block = path.stages[stage].block else { return false }
             let own = ActionBlock(block)
             let isLast = stage == Int(path.stageCount) - 1
-            path.dropReason = own.dropReason
+            shape.dropReason = own.dropReason
             var at = 0
             while let step = ProgramStep(own.program, count: own.programCount, at: at) {
                 let end = step.end(own.program)
@@ -31,9 +31,9 @@ enum SessionProgram {
                     path.places[track].inStage = UInt16(truncatingIfNeeded: at)
                     path.places[track].isCleared = isCleared
                     isCleared = false
-                    if path.tracks[track].traits.contains(.translated) {
+                    if shape.tracks[track].traits.contains(.translated) {
                         builder.removeAll()
-                        builder.translate(track, isReply: path.tracks[track].traits.contains(.reply))
+                        builder.translate(track, isReply: shape.tracks[track].traits.contains(.reply))
                         words.append(contentsOf: builder.words)
                     }
                     track += 1
@@ -54,21 +54,35 @@ enum SessionProgram {
         // A frame that an earlier stage sent counts as sent; whether the last one drops it would be forgotten.
         guard track == Int(path.trackCount), words.count < 0x7fff, !sendsEarly || endsInOutput else { return false }
         // What the last stage drops has been through the others.
-        if path.dropReason != ActionBlock.noReason, !words.isEmpty {
+        if shape.dropReason != ActionBlock.noReason, !words.isEmpty {
             builder.removeAll()
-            builder.append(.drop, immediate: UInt32(path.dropReason))
+            builder.append(.drop, immediate: UInt32(shape.dropReason))
             words.append(contentsOf: builder.words)
         }
-        recognise(words, &path)
-        path.programCount = UInt32(words.count)
+        recognise(words, &shape)
+        setNeeds(&shape)
+        shape.programCount = UInt32(words.count)
         let program = UnsafeMutablePointer<UInt64>.allocate(capacity: max(1, words.count))
         for (i, word) in words.enumerated() { program[i] = word }
-        path.program = program
+        shape.program = program
         return true
     }
 
+    /// What packets will look at of their connections. A sole translation of IPv4 stands in the session.
+    private static func setNeeds(_ shape: inout SessionShape) {
+        let translations = (0..<Int(shape.trackCount)).count { shape.tracks[$0].traits.contains(.translated) }
+        if shape.isTCP { shape.needs.insert(.peers) }
+        if translations == 1, shape.soleOutput != 0, !shape.isIPv6,
+            shape.trackCount <= SessionTable.mostGuardsBesideTranslation
+        {
+            shape.edit.rememberTranslation()
+        } else if translations > 0 {
+            shape.needs.insert(.tuples)
+        }
+    }
+
     /// Whether the program is what switches and routers do to most packets: new Ethernet addresses, another TTL, output.
-    private static func recognise(_ words: [UInt64], _ path: inout SessionPath) {
+    private static func recognise(_ words: [UInt64], _ shape: inout SessionShape) {
         var edit = SessionEdit()
         var at = 0
         let full: UInt64 = 0xffff_ffff_ffff
@@ -82,11 +96,11 @@ enum SessionProgram {
                     edit.setEthernet(dst: o[0], src: o[2])
                 case .setIPv4 where edit.traits & SessionEdit.setsTTL == 0 && o[1] == 0 && o[3] == 0xff:
                     // The difference is known if the TTL as received is: if it is compared.
-                    guard path.mask2 & 0xff == 0xff else { return }
-                    edit.setTTL(from: UInt8(truncatingIfNeeded: path.value2), to: UInt8(truncatingIfNeeded: o[2]))
+                    guard shape.mask2 & 0xff == 0xff else { return }
+                    edit.setTTL(from: UInt8(truncatingIfNeeded: shape.value2), to: UInt8(truncatingIfNeeded: o[2]))
                 case .output where step.next == words.count:
-                    path.edit = edit
-                    path.soleOutput = step.immediate
+                    shape.edit = edit
+                    shape.soleOutput = step.immediate
                 default: return
                 }
                 at = step.next

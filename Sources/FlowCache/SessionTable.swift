@@ -1,4 +1,5 @@
 import CLinux
+import Conntrack
 import Flow
 
 /// The memory of sessions and their paths, as a trivial value: loops take it into a local once a burst.
@@ -6,18 +7,24 @@ public struct SessionTable {
     @usableFromInline let records: UnsafeMutablePointer<UInt64>
     /// For IPv6 and for sessions with many guards: 16 words each.
     @usableFromInline let further: UnsafeMutablePointer<UInt64>
-    @usableFromInline let pathBase: UnsafeMutableRawPointer
+    let pathBase: UnsafeMutableRawPointer
+    @usableFromInline let shapeBase: UnsafeMutableRawPointer
+    @usableFromInline let counts: UnsafeMutablePointer<PathCount>
 
     @inlinable static var recordWords: Int { 8 }
     @inlinable static var furtherWords: Int { 16 }
-    @inlinable static var pathStride: Int { 512 }
+    static var pathStride: Int { 320 }
+    @inlinable static var shapeStride: Int { 192 }
 
     init(
-        records: UnsafeMutableRawPointer, further: UnsafeMutableRawPointer, paths: UnsafeMutableRawPointer
+        records: UnsafeMutableRawPointer, further: UnsafeMutableRawPointer, paths: UnsafeMutableRawPointer,
+        shapes: UnsafeMutableRawPointer, counts: UnsafeMutableRawPointer
     ) {
         self.records = records.assumingMemoryBound(to: UInt64.self)
         self.further = further.assumingMemoryBound(to: UInt64.self)
         pathBase = paths
+        shapeBase = shapes
+        self.counts = counts.assumingMemoryBound(to: PathCount.self)
     }
 
     @inlinable @inline(__always) func record(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
@@ -26,17 +33,27 @@ public struct SessionTable {
     @inlinable @inline(__always) func furtherRecord(_ session: UInt32) -> UnsafeMutablePointer<UInt64> {
         further + Int(session) &* Self.furtherWords
     }
+    /// 0 for a record that is not in use.
     @inlinable @inline(__always) func pathNumber(_ session: UInt32) -> UInt32 {
-        UInt32(truncatingIfNeeded: record(session)[2] &>> 32)
+        UInt32(truncatingIfNeeded: record(session)[2] &>> 48)
+    }
+    @inlinable @inline(__always) func shapeNumber(_ session: UInt32) -> UInt32 {
+        UInt32(truncatingIfNeeded: record(session)[2] &>> 32 & 0xffff)
     }
     func path(number: UInt32) -> UnsafeMutablePointer<SessionPath> {
         (pathBase + Int(number) &* Self.pathStride).assumingMemoryBound(to: SessionPath.self)
     }
     func path(_ session: UInt32) -> UnsafeMutablePointer<SessionPath> { path(number: pathNumber(session)) }
+    func shape(number: UInt32) -> UnsafeMutablePointer<SessionShape> {
+        (shapeBase + Int(number) &* Self.shapeStride).assumingMemoryBound(to: SessionShape.self)
+    }
+    @inlinable @inline(__always) func count(_ session: UInt32) -> UnsafeMutablePointer<PathCount> {
+        counts + Int(pathNumber(session))
+    }
 
-    /// The path again, for packets.
+    /// The shape of its path, for packets.
     @inlinable @inline(__always) public func way(_ session: UInt32) -> SessionWay {
-        SessionWay(pathBase + Int(pathNumber(session)) &* Self.pathStride)
+        SessionWay(shapeBase + Int(shapeNumber(session)) &* Self.shapeStride)
     }
 
     /// - Parameter count: passages of its path.
@@ -44,6 +61,13 @@ public struct SessionTable {
     public func guards(_ session: UInt32, _ count: Int) -> UnsafeMutablePointer<UInt64> {
         count <= 4 ? record(session) + 4 : furtherRecord(session) + 4
     }
+
+    /// What packets are translated to, behind the guards of a session with `mostGuardsBesideTranslation` at the most.
+    @inlinable @inline(__always)
+    public func translation(_ session: UInt32) -> UnsafeMutablePointer<IPv4Translation> {
+        UnsafeMutableRawPointer(record(session) + 6).assumingMemoryBound(to: IPv4Translation.self)
+    }
+    static var mostGuardsBesideTranslation: Int { 2 }
 
     @inline(__always)
     static func hash(_ key: UnsafePointer<UInt64>) -> UInt64 {

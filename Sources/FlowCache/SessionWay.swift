@@ -2,8 +2,8 @@ import CLinux
 import Conntrack
 import Memory
 
-/// What a packet looks at of its `SessionPath`: the same record, word by word, since a path is too large to be copied for each
-/// look at it. The offsets are those of the first fields of `SessionPath`.
+/// What a packet looks at of its `SessionShape`: the same record, word by word, since a shape is too large to be copied for each
+/// look at it. The offsets are those of `SessionShape`.
 public struct SessionWay {
     @usableFromInline let base: UnsafeMutableRawPointer
 
@@ -16,41 +16,35 @@ public struct SessionWay {
     /// Asks for all that is read here.
     @inline(__always) func prefetch() {
         weft_prefetch(base)
-        weft_prefetch_write(base + 64)
-        weft_prefetch(base + 128)
+        weft_prefetch(base + 64)
     }
 
-    /// Whether a key is one of this path's.
+    /// Whether a key is one of this shape's.
     @inlinable @inline(__always) func matches(_ key: UnsafePointer<UInt64>) -> Bool {
         (key[0] ^ word(1)) & word(0) | (key[1] ^ word(3)) & word(2) | (key[2] ^ word(5)) & word(4)
             | (key[5] ^ word(7)) & word(6) == 0
     }
 
-    @inlinable var validity: UInt64 { word(8) }
-    /// A packet of `bytes` bytes went all the way.
-    @inlinable @inline(__always) func count(bytes: UInt32, now: UInt64) {
-        base.storeBytes(of: word(9) &+ 1, toByteOffset: 72, as: UInt64.self)
-        base.storeBytes(of: word(10) &+ UInt64(bytes), toByteOffset: 80, as: UInt64.self)
-        base.storeBytes(of: now, toByteOffset: 88, as: UInt64.self)
-    }
-    /// The program; of a path that is no more, none.
+    /// The program; of a shape that is no more, none.
     @inlinable public var program: UnsafePointer<UInt64> {
-        base.load(fromByteOffset: 96, as: UnsafePointer<UInt64>?.self)
+        base.load(fromByteOffset: 64, as: UnsafePointer<UInt64>?.self)
             ?? UnsafePointer(base.assumingMemoryBound(to: UInt64.self))
     }
-    @inlinable public var programCount: Int { Int(base.load(fromByteOffset: 104, as: UInt32.self)) }
+    @inlinable public var programCount: Int { Int(base.load(fromByteOffset: 72, as: UInt32.self)) }
     /// Port, if nothing is to be done but `edit` and output; else 0.
-    @inlinable public var soleOutput: UInt32 { base.load(fromByteOffset: 108, as: UInt32.self) }
-    @inlinable public var trackCount: Int { Int(base.load(fromByteOffset: 112, as: UInt8.self)) }
-    @inlinable public var isTCP: Bool { base.load(fromByteOffset: 114, as: Bool.self) }
-    @inlinable var isIPv6: Bool { base.load(fromByteOffset: 115, as: Bool.self) }
-    @inlinable var needsTuples: Bool { base.load(fromByteOffset: 116, as: Bool.self) }
-    /// Raw value of a `DropReason`, 0xff if there is none.
-    @inlinable public var dropReason: UInt8 { base.load(fromByteOffset: 117, as: UInt8.self) }
+    @inlinable public var soleOutput: UInt32 { base.load(fromByteOffset: 76, as: UInt32.self) }
     /// What is to be done to frames that go to `soleOutput`.
-    @inlinable public var edit: SessionEdit { base.load(fromByteOffset: 120, as: SessionEdit.self) }
+    @inlinable public var edit: SessionEdit { base.load(fromByteOffset: 80, as: SessionEdit.self) }
+    @inlinable public var trackCount: Int { Int(base.load(fromByteOffset: 96, as: UInt8.self)) }
+    /// Bit i: passage i meets its connection for the first time.
+    @inlinable public var meetings: UInt8 { base.load(fromByteOffset: 97, as: UInt8.self) }
+    @inlinable public var isTCP: Bool { base.load(fromByteOffset: 98, as: Bool.self) }
+    @inlinable var isIPv6: Bool { base.load(fromByteOffset: 99, as: Bool.self) }
+    @inlinable var needs: ConnectionLines { base.load(fromByteOffset: 100, as: ConnectionLines.self) }
+    /// Raw value of a `DropReason`, 0xff if there is none.
+    @inlinable public var dropReason: UInt8 { base.load(fromByteOffset: 101, as: UInt8.self) }
     @inlinable public var tracks: UnsafePointer<SessionTrack> {
-        UnsafePointer((base + 144).assumingMemoryBound(to: SessionTrack.self))
+        UnsafePointer((base + 104).assumingMemoryBound(to: SessionTrack.self))
     }
 }
 
@@ -69,17 +63,22 @@ public struct SessionEdit: Sendable {
     @usableFromInline static var setsTTL: UInt8 { 2 }
     @usableFromInline static var translates: UInt8 { 4 }
     @usableFromInline static var isReply: UInt8 { 8 }
+    @usableFromInline static var isRemembered: UInt8 { 0x80 }
 
     /// Number of the guard whose connection says how to translate; nil if nothing is translated.
-    @inlinable public var translation: Int? { traits & Self.translates == 0 ? nil : Int(traits &>> 4) }
+    @inlinable public var translation: Int? { traits & Self.translates == 0 ? nil : Int(traits &>> 4 & 7) }
     /// That translation is of the reply direction.
     @inlinable public var translatesReply: Bool { traits & Self.isReply != 0 }
+    /// The session itself knows what the packet is translated to (`SessionTable.translation`).
+    @inlinable public var remembersTranslation: Bool { traits & Self.isRemembered != 0 }
 
     @usableFromInline init() {}
 
     mutating func translate(_ guardNumber: UInt32, isReply: Bool) {
         traits |= Self.translates | (isReply ? Self.isReply : 0) | UInt8(truncatingIfNeeded: guardNumber) << 4
     }
+
+    mutating func rememberTranslation() { traits |= Self.isRemembered }
 
     mutating func setEthernet(dst: UInt64, src: UInt64) {
         traits |= Self.setsEthernet

@@ -99,7 +99,7 @@ final class TrackerBench {
         let length = UInt64(packet.pointee.length)
         let admitted = withUnsafePointer(to: memory.guardWord) { guards in
             withUnsafePointer(to: memory.passage) {
-                tracker.admit(packet, guards, $0, count: 1, isTCP: memory.isTCP, now: now)
+                tracker.admit(packet, guards, $0, count: 1, meetings: 1, isTCP: memory.isTCP, now: now)
             }
         }
         guard admitted == 1 else { return false }

@@ -45,13 +45,13 @@ struct TrackerSpeedTests {
                 if mode == 1 {
                     for i in 0..<32 {
                         guard let memory = memories[burst * 32 + i] else { continue }
-                        prefetcher.prefetch(memory.guardWord, withTuples: memory.isTCP)
+                        prefetcher.prefetch(memory.guardWord, memory.isTCP ? .peers : [])
                     }
                     for i in 0..<32 {
                         guard var memory = memories[burst * 32 + i] else { continue }
                         _ = tracker.admit(
-                            packets[i], &memory.guardWord, &memory.passage, count: 1, isTCP: memory.isTCP,
-                            now: bench.now)
+                            packets[i], &memory.guardWord, &memory.passage, count: 1, meetings: 1,
+                            isTCP: memory.isTCP, now: bench.now)
                     }
                 } else {
                     for i in 0..<32 { _ = tracker.track(packets[i], &request, now: bench.now, worker: 0) }
