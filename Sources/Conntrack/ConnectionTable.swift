@@ -112,13 +112,8 @@ struct Shard {
     /// Slots left of the last piece taken from the slab, and the first of them.
     var pieceLeft: UInt32 = 0
     var piece: UInt32 = 0
-    /// Where the last search for a victim ended, and whom it and the one before it foresaw for those who will need room.
+    /// Bucket at which the last search for victims ended.
     var hand: UInt32 = 0
-    var nextVictim: UInt32 = 0
-    var victimAfter: UInt32 = 0
-    /// Of the former: hash, and neighbours in its lists.
-    var victimHash: UInt64 = 0
-    var victimLinks = SIMD4<UInt32>(repeating: 0)
     /// Slots of the wheel's first level that are not empty.
     var occupied: UInt64 = 0
     /// First connection of each slot of the wheel.

@@ -40,7 +40,7 @@ extension ConnectionTracker {
         } else {
             step.count(.new)
             finish(&step, nil)
-            if !step.request.pointee.commits { prepareRoom(step.hash) }
+            if !step.request.pointee.commits { prepareRecord(step.hash) }
         }
         if let expected, ConnectionHandle(rawValue: step.packet.pointee.connection).index == 0 {
             writeExpected(step, expected)

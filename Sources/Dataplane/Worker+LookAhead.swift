@@ -15,14 +15,15 @@ extension Worker {
     /// - Parameter found: packets that have a session, which the caches were not asked for.
     @inline(never)
     func lookAhead(from first: Int, _ count: Int, _ burst: Burst, besides found: UnsafePointer<UInt32>? = nil) {
-        // A packet alone would only do the same work twice.
-        guard first &+ 1 < count else { return }
         for i in first..<count {
             if let found, found[i] != 0 { continue }
             guard let block = burst.block(i), block.tracks,
                 let step = ProgramStep.firstTrack(block.program, count: block.programCount)
             else { continue }
             var request = TrackRequest(immediate: step.immediate, block.program + step.operands)
+            expectedZone = request.zone
+            // A packet alone would only do the same work twice.
+            guard first &+ 1 < count else { return }
             tracker.expect(burst.packets[i], &request, worker: number)
         }
     }

@@ -78,8 +78,9 @@ extension Worker {
             }
             guard count > 0 else { continue }
             moved &+= count
-            process(count)
+            if isToWait(count) { setAside(count) } else { process(count) }
         }
+        if waitingCount > 0 { processWaiting() }
         if moved > 0 {
             flush()
             account(moved, weft_cycles() &- start)

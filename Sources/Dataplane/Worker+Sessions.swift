@@ -2,6 +2,7 @@ import Actions
 import Base
 import CLinux
 import Conntrack
+import Flow
 import FlowCache
 import Memory
 import Pipeline
@@ -170,11 +171,11 @@ extension Worker {
     @inline(never)
     private func openTrace(_ i: Int, _ packet: Packet) {
         let key = UnsafePointer(cache.burst.key(i))
-        // TCP or UDP, no fragment.
+        // TCP or UDP, no fragment. A segment with SYN takes no session.
         let ipProtocol = key[4] &>> 56
-        guard ipProtocol == 6 || ipProtocol == 17, key[4] &>> 48 & 0xff == 0, let stage = cache.stage(of: i) else {
-            return
-        }
+        let hasSYN = ipProtocol == 6 && key[Slot.tcpFlags.word] & 0x02 != 0
+        guard ipProtocol == 6 || ipProtocol == 17, !hasSYN, key[4] &>> 48 & 0xff == 0, let stage = cache.stage(of: i)
+        else { return }
         let number = services.pointee.traces.begin()
         guard number != 0 else { return }
         let trace = services.pointee.traces.trace(number)

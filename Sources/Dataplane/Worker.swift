@@ -60,6 +60,11 @@ public final class Worker: @unchecked Sendable {
     /// Some receiver may bring frames whose checksum or segmentation is left to the transmitter.
     var seesOffloads = false
     let segmentFrames: UnsafeMutablePointer<Packet>
+    /// Frames of this round that go at its end.
+    let waiting: UnsafeMutablePointer<Packet>
+    var waitingCount = 0
+    /// Zone that the last packet was looked up in.
+    var expectedZone: UInt16 = 0
     var vlanLimit = 1
     var knownGeneration: UInt64 = 0
 
@@ -111,6 +116,7 @@ public final class Worker: @unchecked Sendable {
         self.tracker = tracker
         returningIDs = .allocate(capacity: FlowCacheLimits.maximumBurst)
         segmentFrames = .allocate(capacity: Self.segmentCapacity)
+        waiting = .allocate(capacity: FlowCacheLimits.maximumBurst)
         transmitters = .allocate(capacity: OutputBatches.maximumPorts)
         transmitters.initialize(repeating: nil, count: OutputBatches.maximumPorts)
         selfReference = .allocate(capacity: 1)
@@ -136,6 +142,7 @@ public final class Worker: @unchecked Sendable {
         pool.deinitialize(count: 1)
         pool.deallocate()
         segmentFrames.deallocate()
+        waiting.deallocate()
         services.deinitialize(count: 1)
         services.deallocate()
         returningIDs.deallocate()

@@ -19,6 +19,11 @@ extension SessionCache {
 
     private static var many: Int { 64 }
 
+    /// A packet of this key will be looked for.
+    public mutating func expect(_ key: UnsafePointer<UInt64>) {
+        weft_prefetch(index.lines.home(SessionIndex.tag(SessionTable.hash(key))))
+    }
+
     /// Looks the burst's first `count` packets up: afterwards `found` has each packet's session. How many packets have none.
     /// Whether the path of a session is current has to be asked when the packet is about to take it.
     public mutating func find(_ count: Int, _ burst: Burst) -> Int {

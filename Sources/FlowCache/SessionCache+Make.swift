@@ -160,7 +160,9 @@ extension SessionCache {
         var h = weft_crc32(0x7a74, shape.value0 ^ UInt64(shape.isTCP ? 1 : 0))
         h = weft_crc32(h, shape.value1)
         h = weft_crc32(h, shape.value2)
-        for word in UnsafeBufferPointer(start: shape.program, count: Int(shape.programCount)) { h = weft_crc32(h, word) }
+        for word in UnsafeBufferPointer(start: shape.program, count: Int(shape.programCount)) {
+            h = weft_crc32(h, word)
+        }
         return UInt32(truncatingIfNeeded: h)
     }
 

@@ -62,7 +62,9 @@ struct SessionShape {
 
     /// Whether nothing tells them apart.
     func equals(_ other: SessionShape) -> Bool {
-        guard comparesLike(other), programCount == other.programCount, dropReason == other.dropReason else { return false }
+        guard comparesLike(other), programCount == other.programCount, dropReason == other.dropReason else {
+            return false
+        }
         return UnsafeBufferPointer(start: program, count: Int(programCount)).elementsEqual(
             UnsafeBufferPointer(start: other.program, count: Int(other.programCount)))
     }
