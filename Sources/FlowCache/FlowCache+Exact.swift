@@ -37,7 +37,7 @@ extension FlowCache {
     }
 
     /// Tries to move the entry to its other place, and if need be that one's occupant on. True if `entry` is free now.
-    private func makeRoom(_ entry: UnsafeMutablePointer<UInt64>) -> Bool {
+    private mutating func makeRoom(_ entry: UnsafeMutablePointer<UInt64>) -> Bool {
         var path: InlineArray<8, UnsafeMutablePointer<UInt64>> = InlineArray(repeating: entry)
         var at = entry
         for step in 0..<Self.maximumMoves {

@@ -31,7 +31,7 @@ extension FlowCache {
     }
 
     /// Among the megaflows that came in since the burst was looked up.
-    private func findEntered(_ key: UnsafePointer<UInt64>) -> UInt32 {
+    private mutating func findEntered(_ key: UnsafePointer<UInt64>) -> UInt32 {
         entered.first { isMatch($0, key) } ?? UInt32.max
     }
 
@@ -208,7 +208,7 @@ extension FlowCache {
     }
 
     /// The tuple's table may have moved.
-    private func refreshProbe(_ number: Int) {
+    private mutating func refreshProbe(_ number: Int) {
         for rank in 0..<tupleCount where probes[rank].number == UInt32(number) {
             probes[rank] = TupleProbe(tuples[number], number: UInt32(number))
             return

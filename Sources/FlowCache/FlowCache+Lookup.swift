@@ -268,7 +268,7 @@ extension FlowCache {
         return UInt32.max
     }
 
-    private func findSignature(_ key: UnsafePointer<UInt64>, _ hash: UInt64) -> UInt32? {
+    private mutating func findSignature(_ key: UnsafePointer<UInt64>, _ hash: UInt64) -> UInt32? {
         let bucket = signatures + Int(hash &>> 16 & signatureMask) &* SignatureBucket.byteCount
         let signature = SignatureBucket.signature(hash)
         var next = 0
@@ -286,7 +286,7 @@ extension FlowCache {
     /// A megaflow of an older generation: holds still if nothing that it depends on was touched since, and is then stamped
     /// with the present one.
     @usableFromInline
-    func refresh(_ flow: UnsafeMutablePointer<Megaflow>) -> Bool {
+    mutating func refresh(_ flow: UnsafeMutablePointer<Megaflow>) -> Bool {
         guard let block = flow.pointee.block,
             !changes.wasTouched(ActionBlock(block).dependencies, since: flow.pointee.generation)
         else { return false }

@@ -73,7 +73,7 @@ extension SessionCache {
     }
 
     /// Not the first of its tag: another with the same hash, or a variant of the session with other bits beside the five-tuple.
-    @inline(never) private func findFurther(_ tag: UInt32, _ key: UnsafePointer<UInt64>) -> UInt32 {
+    @inline(never) private mutating func findFurther(_ tag: UInt32, _ key: UnsafePointer<UInt64>) -> UInt32 {
         var result: UInt32 = 0
         index.search(tag) { session in
             guard table.matches(session, key) else { return false }
@@ -83,7 +83,7 @@ extension SessionCache {
         return result
     }
 
-    /// Whether all megaflows of the path that a session takes hold. (Mutating, as a cache that is read from elsewhere is copied.)
+    /// Whether all megaflows of the path that a session takes hold.
     @inlinable @inline(__always) public mutating func isCurrent(_ session: UInt32) -> Bool {
         table.count(session).pointee.validity == validity || revalidate(table.pathNumber(session))
     }

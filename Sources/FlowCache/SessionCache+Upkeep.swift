@@ -92,7 +92,7 @@ extension SessionCache {
     }
 
     /// Credits the connections of a session.
-    func creditConnections(_ session: UInt32) {
+    mutating func creditConnections(_ session: UInt32) {
         let record = table.record(session)
         let path = table.path(session)
         let packets = record[3] >> 44
@@ -111,7 +111,7 @@ extension SessionCache {
     }
 
     /// Called for a session whose count of packets is about to run over.
-    @inline(never) public func creditEarly(_ session: UInt32) { creditConnections(session) }
+    @inline(never) public mutating func creditEarly(_ session: UInt32) { creditConnections(session) }
 
     mutating func remove(_ session: UInt32) {
         creditConnections(session)
@@ -188,7 +188,7 @@ extension SessionCache {
     }
 
     /// Credits the connections of the sessions `range`.
-    public func creditConnections(_ range: Range<Int>) {
+    public mutating func creditConnections(_ range: Range<Int>) {
         for number in range.clamped(to: 1..<Int(top)) where table.pathNumber(UInt32(number)) != 0 {
             creditConnections(UInt32(number))
         }

@@ -52,6 +52,8 @@ import Pipeline
 // use, fifteen of sixteen newcomers stay out.
 //
 // All of it belongs to one worker.
+//
+// Methods that packets call are mutating, also where they change nothing: to one that is not, the compiler would pass a copy.
 
 /// What the sessions of one worker did.
 public struct SessionStatistics: Sendable {
