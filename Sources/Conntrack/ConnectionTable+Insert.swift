@@ -101,8 +101,12 @@ extension ConnectionTable {
     }
 
     /// Ends a connection. False if it had ended already.
+    ///
+    /// - Parameter condition: asked with the record's lock bit held; if not true, the connection goes on.
     @discardableResult
-    func remove(_ index: UInt32, generation: UInt64) -> Bool {
+    func remove(
+        _ index: UInt32, generation: UInt64, where condition: (Connection) -> Bool = { _ in true }
+    ) -> Bool {
         let connection = connection(index)
         // The hashes are read before it is certain that they are those of this generation; they are compared again.
         let hash = connection.originalHash
@@ -112,13 +116,19 @@ extension ConnectionTable {
         lock(shard, other)
         defer { unlock(shard, other) }
         guard connection.originalHash == hash, connection.replyHash == replyHash else { return false }
-        return removeLocked(index, generation: generation, shard)
+        return removeLocked(index, generation: generation, shard, where: condition)
     }
 
     /// The same with the locks of both its shards held.
-    func removeLocked(_ index: UInt32, generation: UInt64, _ shard: Int) -> Bool {
+    func removeLocked(
+        _ index: UInt32, generation: UInt64, _ shard: Int, where condition: (Connection) -> Bool = { _ in true }
+    ) -> Bool {
         let connection = connection(index)
         guard connection.lock(generation: generation) else { return false }
+        guard condition(connection) else {
+            connection.unlock()
+            return false
+        }
         let hash = connection.originalHash
         let replyHash = connection.replyHash
         let hasReplyEntry = connection.traits.pointee.contains(.hasReplyEntry)

@@ -8,8 +8,8 @@ import CLinux
 // large table several go at once: what one step will read is asked for, for all of them, in the step before. A flood at the
 // limit then costs each of its packets a few hundred nanoseconds and nobody else anything.
 extension ConnectionTracker {
-    /// Connections that a search looks at in a zone.
-    private static var searchBudget: Int { 16 }
+    /// Connections that a search in a zone looks at.
+    private static var zoneBudget: Int { 16 }
     /// Buckets that the first step of a search looks at, and those that the second does if the first has found something.
     private static var firstBuckets: Int { 4 }
     private static var furtherBuckets: Int { 16 }
@@ -66,10 +66,14 @@ extension ConnectionTracker {
         connection.unlock()
     }
 
-    private func drop(_ victim: Victim, _ step: TrackStep) -> Bool {
+    /// Ends the victim, unless it has become worth more meanwhile: an answer may have come by way of another worker.
+    private func drop(_ victim: Victim, _ step: TrackStep, _ age: UInt64) -> Bool {
         guard victim.index != 0 else { return false }
-        if table.remove(victim.index, generation: victim.generation) { step.count(.earlyDrop) }
-        return true
+        let isDropped = table.remove(victim.index, generation: victim.generation) {
+            value($0, step.now, age).map { $0 <= victim.value } ?? false
+        }
+        if isDropped { step.count(.earlyDrop) }
+        return isDropped
     }
 
     /// Looks at the oldest connections of the zone, in the shard of the packet and those after it.
@@ -77,14 +81,14 @@ extension ConnectionTracker {
         let age = weft_atomic_load(table.shared(.earlyDropAge))
         guard age != .max else { return false }
         var victim = Victim()
-        var left = Self.searchBudget
+        var left = Self.zoneBudget
         var shard = ConnectionTable.shard(step.hash)
         for _ in 0..<ConnectionTable.shardCount where left > 0 && victim.value > 0 {
             left &-= weighZone(shard, &victim, step, age, left)
             if victim.value == 1 { break }
             shard = (shard &+ 1) & (ConnectionTable.shardCount &- 1)
         }
-        return drop(victim, step)
+        return drop(victim, step, age)
     }
 
     /// Returns how much of the budget it used: a shard without connections of the zone costs nothing.
@@ -120,9 +124,10 @@ extension ConnectionTracker {
         let shard = ConnectionTable.shard(step.hash)
         var closing = Victim()
         let dropped = dropInBuckets(Self.firstBuckets, shard, &closing, step, age, most: wanted)
-        if dropped == 0 { return drop(closing, step) }
+        if dropped == 0 { return drop(closing, step, age) }
         if dropped < wanted {
-            _ = dropInBuckets(Self.furtherBuckets, shard, &closing, step, age, most: wanted &- dropped)
+            let left = wanted &- dropped
+            _ = dropInBuckets(min(Self.furtherBuckets, left), shard, &closing, step, age, most: left)
         }
         return true
     }
@@ -132,24 +137,19 @@ extension ConnectionTracker {
     private func dropInBuckets(
         _ buckets: Int, _ shard: Int, _ closing: inout Victim, _ step: TrackStep, _ age: UInt64, most: Int
     ) -> Int {
-        var candidates = InlineArray<112, UInt32>(repeating: 0)
         table.lock(shard)
-        let end = gather(buckets, shard, &candidates)
-        var count = 0
-        for i in 0..<end where count < most &+ 4 {
-            let connection = table.connection(candidates[i])
-            guard connection.isPublished, connection.age(step.now) >= age || connection.hasExpired(step.now) else {
-                continue
-            }
-            connection.prefetch()
-            candidates[count] = candidates[i]
-            count &+= 1
+        var candidates = gather(buckets, shard)
+        candidates.keep { index in
+            let connection = table.connection(index)
+            return connection.isPublished && (connection.age(step.now) >= age || connection.hasExpired(step.now))
         }
+        for i in 0..<min(candidates.count, most &+ 4) { table.connection(candidates.indexes[i]).prefetch() }
         var victims = InlineArray<16, Victim>(repeating: Victim())
         var kept = 0
-        for i in 0..<count where kept < most {
+        var seen = 0
+        while seen < candidates.count, kept < most {
             var victim = Victim()
-            weigh(candidates[i], &victim, step, age)
+            weigh(candidates.indexes[seen], &victim, step, age)
             if victim.value <= 1 {
                 victims[kept] = victim
                 kept &+= 1
@@ -157,37 +157,65 @@ extension ConnectionTracker {
             } else if victim.value < closing.value {
                 closing = victim
             }
+            seen &+= 1
         }
+        // What was not weighed has its turn first in the next search.
+        let passed = seen < candidates.count ? Int(candidates.buckets[seen]) : buckets
+        let hand = UInt64(table.shards[shard].hand) &+ UInt64(passed)
+        table.shards[shard].hand = UInt32(truncatingIfNeeded: hand % bucketCount(shard))
         table.unlock(shard)
         var dropped = 0
-        for i in 0..<kept where drop(victims[i], step) { dropped &+= 1 }
+        for i in 0..<kept where drop(victims[i], step, age) { dropped &+= 1 }
         return dropped
     }
 
-    /// The connections in the next buckets of a shard, whose lock is held; their control lines are asked for. How many they are.
-    private func gather(_ buckets: Int, _ shard: Int, _ found: inout InlineArray<112, UInt32>) -> Int {
-        let end = weft_atomic_load(table.addressWord(shard)) & 0xffff_ffff
-        let hand = UInt64(table.shards[shard].hand)
-        var number = hand
-        for _ in 0..<buckets {
-            number = number &+ 1 < end ? number &+ 1 : 0
-            weft_prefetch(table.bucket(shard, number))
-        }
-        number = hand
+    /// What stands in a few buckets one behind the other.
+    private struct Candidates {
+        var indexes = InlineArray<112, UInt32>(repeating: 0)
+        /// How many buckets each is from the first one.
+        var buckets = InlineArray<112, UInt8>(repeating: 0)
         var count = 0
-        for _ in 0..<buckets {
+
+        @inline(__always) mutating func add(_ index: UInt32, bucket: Int) {
+            indexes[count] = index
+            buckets[count] = UInt8(truncatingIfNeeded: bucket)
+            count &+= 1
+        }
+
+        @inline(__always) mutating func keep(_ condition: (UInt32) -> Bool) {
+            var kept = 0
+            for i in 0..<count where condition(indexes[i]) {
+                indexes[kept] = indexes[i]
+                buckets[kept] = buckets[i]
+                kept &+= 1
+            }
+            count = kept
+        }
+    }
+
+    private func bucketCount(_ shard: Int) -> UInt64 { weft_atomic_load(table.addressWord(shard)) & 0xffff_ffff }
+
+    /// The connections in the buckets of a shard, whose lock is held, behind its hand. Their control lines are asked for.
+    private func gather(_ buckets: Int, _ shard: Int) -> Candidates {
+        let end = bucketCount(shard)
+        let hand = UInt64(table.shards[shard].hand)
+        var lines = InlineArray<16, UnsafeMutablePointer<UInt64>>(repeating: table.bucket(shard, 0))
+        var number = hand
+        for bucket in 0..<buckets {
             number = number &+ 1 < end ? number &+ 1 : 0
-            let line = table.bucket(shard, number)
+            lines[bucket] = table.bucket(shard, number)
+            weft_prefetch(lines[bucket])
+        }
+        var found = Candidates()
+        for bucket in 0..<buckets {
             for i in 0..<ConnectionTable.entriesPerBucket {
-                let index = UInt32(truncatingIfNeeded: weft_atomic_load(line + i))
+                let index = UInt32(truncatingIfNeeded: weft_atomic_load(lines[bucket] + i))
                 guard index != 0 else { continue }
                 table.connection(index).prefetchControl()
-                found[count] = index
-                count &+= 1
+                found.add(index, bucket: bucket)
             }
         }
-        table.shards[shard].hand = UInt32(truncatingIfNeeded: number)
-        return count
+        return found
     }
 
     /// What the end of a connection touches beside its record. The links of one whose lists are in another shard, as those of half

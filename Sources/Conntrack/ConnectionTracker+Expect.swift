@@ -13,12 +13,10 @@ extension ConnectionTracker {
         if let reply { weft_prefetch(table.home(table.hash(reply))) }
     }
 
-    /// The same long before, when no more is known than a zone that is likely: and for the record of a new connection.
+    /// The same long before, when no more is known than a zone that is likely.
     public func expect(_ packet: Packet, zone: UInt16) {
         var read = ReadPacket()
         guard read.read(packet, zone: zone, isVerified: true) == .none else { return }
-        let hash = table.hash(read.tuple)
-        weft_prefetch(table.home(hash))
-        prepareRecord(hash)
+        weft_prefetch(table.home(table.hash(read.tuple)))
     }
 }

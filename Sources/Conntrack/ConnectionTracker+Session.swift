@@ -43,8 +43,8 @@ extension ConnectionTracker {
     /// the connections are as if `track` had seen it, but for the counts.
     ///
     /// - Parameter meetings: bit i for each passage that meets its connection for the first time. Others are `.again`.
-    /// - Returns: how many passages it has got through. `count`: all. 0: nothing has happened, and the packet has to go
-    ///   the ordinary way. In between: TCP refused it there; the ordinary way is to go on with that passage.
+    /// - Returns: how many passages it has got through. `count`: all. 0: nothing has happened but renewals that the ordinary way
+    ///   repeats, and the packet has to go that way. In between: TCP refused it there; the ordinary way is to go on with that passage.
     public func admit(
         _ packet: Packet, _ guards: UnsafePointer<UInt64>, _ tracks: UnsafePointer<SessionTrack>, count: Int,
         meetings: UInt8, isTCP: Bool, now: UInt64

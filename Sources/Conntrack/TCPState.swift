@@ -51,9 +51,9 @@ struct TCPPeer {
     static var largestScale: UInt8 { 14 }
 }
 
-enum TCPFlag {
+public enum TCPFlag {
     static var fin: UInt16 { 0x01 }
-    static var syn: UInt16 { 0x02 }
+    @inlinable public static var syn: UInt16 { 0x02 }
     static var rst: UInt16 { 0x04 }
     static var psh: UInt16 { 0x08 }
     static var ack: UInt16 { 0x10 }

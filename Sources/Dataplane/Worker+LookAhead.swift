@@ -10,7 +10,8 @@ import Memory
 // hundreds of thousands of connections that is half of the time that a new one takes.
 
 extension Worker {
-    /// Asks for what the packets from `first` on will look up: once a burst.
+    /// Asks for what the packets from `first` on will look up: once a burst. Notes the zone in which packets as received are
+    /// looked up.
     ///
     /// - Parameter found: packets that have a session, which the caches were not asked for.
     @inline(never)
@@ -21,7 +22,7 @@ extension Worker {
                 let step = ProgramStep.firstTrack(block.program, count: block.programCount)
             else { continue }
             var request = TrackRequest(immediate: step.immediate, block.program + step.operands)
-            expectedZone = request.zone
+            if burst.packets == cache.burst.packets { expectedZone = request.zone }
             // A packet alone would only do the same work twice.
             guard first &+ 1 < count else { return }
             tracker.expect(burst.packets[i], &request, worker: number)

@@ -79,34 +79,38 @@ extension Worker {
         }
     }
 
-    /// The packet goes the way of its session. False, and nothing has happened, if the path or a guard does not hold.
+    /// The packet goes the way of its session. False, and nothing has happened that the ordinary way does not repeat, if the path
+    /// or a guard does not hold.
     @inline(__always)
     private func take(_ session: UInt32, _ packet: Packet, _ now: UInt64) -> Bool {
-        guard sessions.isCurrent(session) else { return false }
-        let path = sessions.table.way(session)
-        let guards = UnsafePointer(sessions.table.guards(session, path.trackCount))
+        guard sessions.isCurrent(session) else {
+            sessions.removeIfDead(session)
+            return false
+        }
+        let way = sessions.table.way(session)
+        let guards = UnsafePointer(sessions.table.guards(session, way.trackCount))
         let length = packet.pointee.length
         let admitted = tracker.admit(
-            packet, guards, path.tracks, count: path.trackCount, meetings: path.meetings, isTCP: path.isTCP, now: now)
-        guard admitted == path.trackCount else {
+            packet, guards, way.tracks, count: way.trackCount, meetings: way.meetings, isTCP: way.isTCP, now: now)
+        guard admitted == way.trackCount else {
             sessions.statistics.refused &+= 1
             if admitted == 0 { return false }
-            leave(session, path, packet, admitted, now)
+            leave(session, way, packet, admitted, now)
             return true
         }
         sessions.count(session, bytes: length, now: now)
-        if path.soleOutput != 0 {
-            let edit = path.edit
+        if way.soleOutput != 0 {
+            let edit = way.edit
             if edit.remembersTranslation {
-                packet.translateWhole(sessions.table.translation(session).pointee, isTCP: path.isTCP)
+                packet.translateWhole(sessions.table.translation(session).pointee, isTCP: way.isTCP)
             } else if let number = edit.translation {
                 tracker.translate(packet, guards[number], isReply: edit.translatesReply)
             }
             edit.apply(to: packet)
-            send(packet, to: path.soleOutput)
+            send(packet, to: way.soleOutput)
         } else {
             services.pointee.guards = guards
-            run(path.program, path.programCount, path.dropReason, packet)
+            run(way.program, way.programCount, way.dropReason, packet)
         }
         return true
     }
@@ -125,7 +129,7 @@ extension Worker {
     /// Only the first `admitted` passages took the packet. It becomes what the ordinary way would have made of it, and goes on
     /// from there, with the next passage.
     @inline(never)
-    private func leave(_ session: UInt32, _ path: SessionWay, _ packet: Packet, _ admitted: Int, _ now: UInt64) {
+    private func leave(_ session: UInt32, _ way: SessionWay, _ packet: Packet, _ admitted: Int, _ now: UInt64) {
         let state = reader.enter()
         let exit = state._withUnsafeGuaranteedRef { state in
             sessions.leave(session, at: admitted, packet, &cache, &returning, now: now) { credit, used in
@@ -134,12 +138,12 @@ extension Worker {
         }
         reader.leave()
         guard let exit else { return discard(packet, .translationFailed) }
-        let guards = UnsafePointer(sessions.table.guards(session, path.trackCount))
+        let guards = UnsafePointer(sessions.table.guards(session, way.trackCount))
         services.pointee.guards = guards
         let inPort = packet.pointee.inPort
         if pool.pointee.available(like: packet) < exit.edits { flush() }
         let edited = Executor.edit(
-            path.program, count: exit.edits, on: packet, pool: &pool.pointee, outputs: outputs,
+            way.program, count: exit.edits, on: packet, pool: &pool.pointee, outputs: outputs,
             drops: counters.drops.row(inPort), services: services)
         counters.add(.copies, UInt64(edited.sent &+ edited.lost))
         if edited.lost > 0 { counters.drops.add(.noBuffer, Int(edited.lost), port: inPort) }
@@ -147,7 +151,7 @@ extension Worker {
         if exit.isCleared {
             ConnectionTracker.clear(packet)
         } else {
-            tracker.recall(packet, guards[admitted - 1], path.tracks[admitted - 1])
+            tracker.recall(packet, guards[admitted - 1], way.tracks[admitted - 1])
         }
         packet.pointee.recirculations = UInt8(truncatingIfNeeded: exit.stage)
         packet.pointee.trace = 0
@@ -173,7 +177,7 @@ extension Worker {
         let key = UnsafePointer(cache.burst.key(i))
         // TCP or UDP, no fragment. A segment with SYN takes no session.
         let ipProtocol = key[4] &>> 56
-        let hasSYN = ipProtocol == 6 && key[Slot.tcpFlags.word] & 0x02 != 0
+        let hasSYN = ipProtocol == 6 && key[Slot.tcpFlags.word] & UInt64(TCPFlag.syn) != 0
         guard ipProtocol == 6 || ipProtocol == 17, !hasSYN, key[4] &>> 48 & 0xff == 0, let stage = cache.stage(of: i)
         else { return }
         let number = services.pointee.traces.begin()

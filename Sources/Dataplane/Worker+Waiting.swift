@@ -27,7 +27,9 @@ extension Worker {
             waiting[waitingCount] = packet
             waitingCount &+= 1
             let key = burst.freshKey(i)
-            guard extractKey(packet, into: key, vlanLimit: vlanLimit) != .tooShort else { continue }
+            let kind = extractKey(packet, into: key, vlanLimit: vlanLimit)
+            cache.note(i, isExtended: kind == .extended)
+            guard kind != .tooShort else { continue }
             sessions.expect(key)
             tracker.expect(packet, zone: expectedZone)
         }

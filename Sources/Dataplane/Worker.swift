@@ -63,7 +63,7 @@ public final class Worker: @unchecked Sendable {
     /// Frames of this round that go at its end.
     let waiting: UnsafeMutablePointer<Packet>
     var waitingCount = 0
-    /// Zone that the last packet was looked up in.
+    /// Zone in which a packet as received was last looked up.
     var expectedZone: UInt16 = 0
     var vlanLimit = 1
     var knownGeneration: UInt64 = 0

@@ -17,7 +17,8 @@ extension SessionCache {
         return true
     }
 
-    private static var many: Int { 64 }
+    /// Lines that stay in the nearest cache without being asked for.
+    private static var few: Int { 64 }
 
     /// A packet of this key will be looked for.
     public mutating func expect(_ key: UnsafePointer<UInt64>) {
@@ -41,11 +42,10 @@ extension SessionCache {
             found[i] = session
             weft_prefetch_write(table.record(session))
         }
-        // A few stay in the nearest cache.
-        if shapeCount > Self.many {
+        if shapeCount > Self.few {
             for i in 0..<count { table.way(found[i]).prefetch() }
         }
-        let hasManyPaths = pathCount > Self.many
+        let hasManyPaths = pathCount > Self.few
         let prefetcher = tracker._withUnsafeGuaranteedRef { $0.prefetcher }
         var missing = 0
         for i in 0..<count {

@@ -297,9 +297,9 @@ extension SessionCache {
         }
         let guards = guards(session, path)
         for i in 0..<Int(path.pointee.trackCount) { guards[i] = trace.pointee.tracks[i].guardWord }
-        if way.edit.remembersTranslation, let number = way.edit.translation {
+        if way.edit.remembersTranslation, let passage = way.edit.translation {
             table.translation(session).pointee = tracker._withUnsafeGuaranteedRef {
-                $0.translation(guards[number], isReply: way.edit.translatesReply)
+                $0.translation(guards[passage], isReply: way.edit.translatesReply)
             }
         }
         statistics.made &+= 1

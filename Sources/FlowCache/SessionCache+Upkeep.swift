@@ -45,6 +45,11 @@ extension SessionCache {
         return true
     }
 
+    /// A packet has found out that the path of its session has ended: packets need not look at it any more.
+    @inline(never) public mutating func removeIfDead(_ session: UInt32) {
+        if table.count(session).pointee.validity == 0 { remove(session) }
+    }
+
     /// Where a packet leaves its session, and what is left of the ordinary way.
     public struct Exit {
         /// Words of the session's program that come before the passage which refused it.

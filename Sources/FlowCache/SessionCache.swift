@@ -35,7 +35,9 @@ import Pipeline
 //     word 3   packets 20 | bytes 44, since they were last credited
 //     word 4-7 guards; of up to two, what the packet is translated to behind them
 //
-// So a packet reads its session, half a line that counts for its path, and one line of each connection. An IPv6 session has its addresses in a second record, and one of more than four guards has those there.
+// So a packet reads a line of the index, its session, half a line that counts for its path, and of each connection one line, of
+// TCP two. An IPv6 session has its addresses in a second record, and one of more than four guards has those there. Where a
+// packet is translated otherwise than by one IPv4 connection of two, the tuples are read.
 //
 // **Staying right.** A path is valid while each of its megaflows is, which is looked at when the configuration has changed or
 // a megaflow of a path has been deleted (`validity`). A megaflow that has to be translated again makes the path wait, not die.
@@ -43,7 +45,8 @@ import Pipeline
 // **Counting.** A session counts packets and bytes for its connections, a path for its megaflows, and through them for rules,
 // groups and stations. Both are credited by upkeep, before anybody is told (`settle`), and before they go.
 //
-// **Leaving.** A packet whose guards do not hold takes the ordinary way from its beginning; nothing has been done to it. Only
+// **Leaving.** A packet whose guards do not hold takes the ordinary way from its beginning; nothing has been done to it, and
+// nothing to a connection that it will not do again. Only
 // TCP can refuse a packet in the second of two zones after the first has taken it: then it is made what the ordinary way
 // would have made of it up to there.
 //

@@ -33,7 +33,7 @@ struct SessionPath {
         var growth: Int32 = 0
     }
 
-    /// Where a passage of connection tracking stands: in the path's program, and in that of its stage.
+    /// Where a passage of connection tracking stands: in the shape's program, and in that of its stage.
     struct Place {
         var stage: UInt16 = 0
         var inProgram: UInt16 = 0

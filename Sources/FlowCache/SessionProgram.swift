@@ -5,9 +5,10 @@ import Conntrack
 // a `translate` op stands if the connection has a translation, else nothing; where it came back, nothing.
 
 enum SessionProgram {
-    /// Writes the program of a path whose stages are known, and where in it each passage stands, and completes the shape. False if a stage does something
-    /// that is not a function of key and guards, or that would be done too late: connections are renewed before the program
-    /// runs, so nothing that may drop the packet can stand in front of a passage.
+    /// Writes the program of a path whose stages are known, and where in it each passage stands, and completes the shape.
+    ///
+    /// False if a stage does something that is not a function of key and guards, or that would be done too late: connections are
+    /// renewed before the program runs, so nothing that may drop the packet can stand in front of a passage.
     static func compile(_ path: inout SessionPath, _ shape: inout SessionShape) -> Bool {
         var words: [UInt64] = []
         var builder = ProgramBuilder()

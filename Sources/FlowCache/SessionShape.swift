@@ -28,7 +28,6 @@ struct SessionShape {
     var needs: ConnectionLines = []
     /// Raw value of a `DropReason`, 0xff if there is none.
     var dropReason: UInt8 = 0xff
-    var unused: UInt16 = 0
     var tracks: InlineArray<8, SessionTrack> = InlineArray(repeating: SessionTrack())
     // What only making and leaving a path looks at.
     var references: UInt32 = 0
@@ -43,7 +42,7 @@ struct SessionShape {
         let fields: [(PartialKeyPath<SessionShape>, Int)] = [
             (\.mask0, 0), (\.value0, 8), (\.mask1, 16), (\.value1, 24), (\.mask2, 32), (\.value2, 40), (\.mask5, 48),
             (\.value5, 56), (\.program, 64), (\.programCount, 72), (\.soleOutput, 76), (\.edit, 80), (\.trackCount, 96),
-            (\.meetings, 97), (\.isTCP, 98), (\.isIPv6, 99), (\.needs, 100), (\.dropReason, 101), (\.tracks, 104),
+            (\.meetings, 97), (\.isTCP, 98), (\.isIPv6, 99), (\.needs, 100), (\.dropReason, 101), (\.tracks, 102),
         ]
         for (field, offset) in fields { precondition(MemoryLayout<SessionShape>.offset(of: field) == offset) }
         precondition(MemoryLayout<SessionShape>.size <= SessionTable.shapeStride)

@@ -2,7 +2,7 @@ import CLinux
 import Conntrack
 import Flow
 
-/// The memory of sessions and their paths, as a trivial value: loops take it into a local once a burst.
+/// The memory of sessions, their paths and shapes, as a trivial value: loops take it into a local once a burst.
 public struct SessionTable {
     @usableFromInline let records: UnsafeMutablePointer<UInt64>
     /// For IPv6 and for sessions with many guards: 16 words each.

@@ -44,11 +44,11 @@ public struct SessionWay {
     /// Raw value of a `DropReason`, 0xff if there is none.
     @inlinable public var dropReason: UInt8 { base.load(fromByteOffset: 101, as: UInt8.self) }
     @inlinable public var tracks: UnsafePointer<SessionTrack> {
-        UnsafePointer((base + 104).assumingMemoryBound(to: SessionTrack.self))
+        UnsafePointer((base + 102).assumingMemoryBound(to: SessionTrack.self))
     }
 }
 
-/// What a router does to a frame: one translation at the most, new Ethernet addresses, another TTL, in this order. Of one path
+/// What a router does to a frame: one translation at the most, new Ethernet addresses, another TTL, in this order. Of one shape
 /// it is always the same, the difference that the TTL makes to the checksum of the IPv4 header included.
 public struct SessionEdit: Sendable {
     /// Bytes 0 to 7 and 8 to 11 of the frame, in the order of memory.
@@ -94,7 +94,7 @@ public struct SessionEdit: Sendable {
         checksumChange = UInt16(truncatingIfNeeded: sum & 0xffff + sum >> 16).bigEndian
     }
 
-    /// - Parameter packet: of the path; if the TTL is set, an admitted IPv4 packet.
+    /// - Parameter packet: of the shape; if the TTL is set, an admitted IPv4 packet.
     @inlinable @inline(__always) public func apply(to packet: Packet) {
         if traits & Self.setsEthernet != 0 {
             packet.pointee.data.storeBytes(of: ethernet, as: UInt64.self)

@@ -1,3 +1,4 @@
+import Base
 import Conntrack
 import FrameSupport
 import Memory
@@ -37,6 +38,43 @@ import Testing
         #expect(total[TrackCounter.invalid.rawValue] > 0 && total[TrackCounter.created.rawValue] > 0)
         bench.tracker.flush()
         #expect(bench.tracker.count == 0)
+    }
+
+    /// A session admits just those packets of its key that `ct` would find sound.
+    @Test(arguments: 1...4 as ClosedRange<UInt64>) func admittedAreTheSoundOnes(seed: UInt64) throws {
+        var random = SplitMix64(seed: seed)
+        let bench = TrackerBench()
+        let whole = udpFrame(1, 2, 3, 4)
+        bench.send(whole)
+        bench.send(udpFrame(2, 1, 4, 3))
+        let first = bench.packet(whole)
+        withUnsafePointer(to: TrackRequest()) { _ = bench.tracker.track(first, $0, now: bench.now, worker: 0) }
+        let memory = try #require(TrackerBench.memory(first, ipProtocol: 17))
+        let key = TrackerBench.names(whole)
+        var counts = [0, 0]
+        for _ in 0..<20_000 {
+            var frame = whole
+            // Header length, lengths, checksums and what they cover; padding behind.
+            for _ in 0..<Int(random.next() % 3) {
+                let places = [14, 16, 17, 22, 24, 25, 38, 39, 40, 41, frame.count - 1]
+                frame[places[Int(random.next() % 11)]] ^= 1 << UInt8(random.next() % 8)
+            }
+            if random.next() % 4 == 0 { (frame[40], frame[41]) = (0, 0) }
+            if random.next() % 4 == 0 { frame += [UInt8](repeating: 0xee, count: Int(random.next() % 9)) }
+            if random.next() % 8 == 0 { frame.removeLast(Int(random.next() % 9)) }
+            guard TrackerBench.names(frame) == key else { continue }
+            let packets = [bench.packet(frame), bench.packet(frame)]
+            defer { packets.forEach { bench.pool.free($0) } }
+            let isTrusted = random.next() % 8 == 0
+            for packet in packets { packet.pointee.offload.checksumValid = isTrusted }
+            withUnsafePointer(to: TrackRequest()) {
+                _ = bench.tracker.track(packets[0], $0, now: bench.now, worker: 0)
+            }
+            let isSound = packets[0].pointee.tracking[0] >> 8 & TrackState.invalid == 0
+            #expect(bench.admit(packets[1], memory) == isSound, "\(frame)")
+            counts[isSound ? 1 : 0] += 1
+        }
+        #expect(counts[0] > 500 && counts[1] > 500, "\(counts)")
     }
 
     /// Guards of connections that have ended, and of others with the same slot.

@@ -75,7 +75,7 @@ import Testing
         #expect(bench.tracker.count == 0)
     }
 
-    /// Victims are found ahead: one that is answered meanwhile is none any more.
+    /// Those that were never answered go; one that is answered meanwhile stays.
     @Test func aVictimThatIsAnsweredStays() {
         let bench = TrackerBench { $0.limit = 1000 }
         for port: UInt16 in 1...1000 { bench.send(udpFrame(alice, bob, port, 53)) }
@@ -90,6 +90,41 @@ import Testing
         #expect(bench.tracker.total(.earlyDrop) == dropped)
         for port: UInt16 in 1...2300 { bench.send(udpFrame(alice, bob, port, 53), commits: false) }
         #expect(bench.tracker.total(.established) == 2 * answered)
+    }
+
+    /// Among many that live the few that do not are found.
+    @Test func victimsAreFoundAmongManyThatLive() {
+        let bench = TrackerBench { $0.limit = 2000 }
+        for port: UInt16 in 1...2000 { bench.send(udpFrame(alice, bob, port, 53)) }
+        for port: UInt16 in 1...1600 { bench.send(udpFrame(bob, alice, 53, port), commits: false) }
+        bench.now += 2000
+        for port: UInt16 in 3001...3300 { bench.send(udpFrame(alice, bob, port, 53)) }
+        #expect(bench.tracker.total(.refusedByLimit) < 80)
+        #expect(bench.tracker.count <= 2000)
+        for port: UInt16 in 1...1600 {
+            #expect(bench.send(udpFrame(bob, alice, 53, port), commits: false) == "est|rpl|trk")
+        }
+    }
+
+    /// In a large table several go at once, and none of them is one that lives.
+    @Test func severalGoAtOnce() {
+        let limit = 65_536
+        let bench = TrackerBench {
+            $0.limit = UInt32(limit)
+            $0.capacity = 100_000
+        }
+        for n in 0..<limit {
+            bench.send(udpFrame(UInt32(0x0b00_0000 + n), bob, 7, 53))
+            if n % 8 == 0 { bench.send(udpFrame(bob, UInt32(0x0b00_0000 + n), 53, 7)) }
+        }
+        bench.now += 2000
+        for n in 0..<1000 { bench.send(udpFrame(UInt32(0x0c00_0000 + n), bob, 7, 53)) }
+        let dropped = Int(bench.tracker.total(.earlyDrop))
+        #expect(bench.tracker.total(.refusedByLimit) == 0)
+        #expect(dropped >= 1000 && dropped <= 1016 && bench.tracker.count == limit + 1000 - dropped)
+        for n in stride(from: 0, to: limit, by: 8) {
+            #expect(bench.send(udpFrame(bob, UInt32(0x0b00_0000 + n), 53, 7), commits: false) == "est|rpl|trk")
+        }
     }
 
     @Test func timeoutsByZone() {
