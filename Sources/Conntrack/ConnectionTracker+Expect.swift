@@ -14,9 +14,13 @@ extension ConnectionTracker {
     }
 
     /// The same long before, when no more is known than a zone that is likely.
-    public func expect(_ packet: Packet, zone: UInt16) {
+    ///
+    /// - Parameter begins: it begins a connection, for which a record will be wanted.
+    public func expect(_ packet: Packet, zone: UInt16, begins: Bool) {
         var read = ReadPacket()
         guard read.read(packet, zone: zone, isVerified: true) == .none else { return }
-        weft_prefetch(table.home(table.hash(read.tuple)))
+        let hash = table.hash(read.tuple)
+        weft_prefetch(table.home(hash))
+        if begins { prepareRecord(hash) }
     }
 }

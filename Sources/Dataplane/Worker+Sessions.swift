@@ -172,13 +172,18 @@ extension Worker {
         if sessions.isEnabled { openTrace(i, packet) }
     }
 
+    @inline(__always)
+    static func hasSYN(_ key: UnsafePointer<UInt64>) -> Bool {
+        key[4] &>> 56 == 6 && key[Slot.tcpFlags.word] & UInt64(TCPFlag.syn) != 0
+    }
+
     @inline(never)
     private func openTrace(_ i: Int, _ packet: Packet) {
         let key = UnsafePointer(cache.burst.key(i))
         // TCP or UDP, no fragment. A segment with SYN takes no session.
         let ipProtocol = key[4] &>> 56
-        let hasSYN = ipProtocol == 6 && key[Slot.tcpFlags.word] & UInt64(TCPFlag.syn) != 0
-        guard ipProtocol == 6 || ipProtocol == 17, !hasSYN, key[4] &>> 48 & 0xff == 0, let stage = cache.stage(of: i)
+        guard ipProtocol == 6 || ipProtocol == 17, !Self.hasSYN(key), key[4] &>> 48 & 0xff == 0,
+            let stage = cache.stage(of: i)
         else { return }
         let number = services.pointee.traces.begin()
         guard number != 0 else { return }

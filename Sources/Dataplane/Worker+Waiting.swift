@@ -31,7 +31,7 @@ extension Worker {
             cache.note(i, isExtended: kind == .extended)
             guard kind != .tooShort else { continue }
             sessions.expect(key)
-            tracker.expect(packet, zone: expectedZone)
+            tracker.expect(packet, zone: expectedZone, begins: Self.hasSYN(key))
         }
     }
 
