@@ -64,7 +64,7 @@ import Testing
             if random.next() % 8 == 0 { frame.removeLast(Int(random.next() % 9)) }
             guard TrackerBench.names(frame) == key else { continue }
             let packets = [bench.packet(frame), bench.packet(frame)]
-            defer { packets.forEach { bench.pool.free($0) } }
+            defer { for packet in packets { bench.pool.free(packet) } }
             let isTrusted = random.next() % 8 == 0
             for packet in packets { packet.pointee.offload.checksumValid = isTrusted }
             withUnsafePointer(to: TrackRequest()) {
